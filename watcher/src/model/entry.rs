@@ -1,0 +1,262 @@
+//! Entries: what is recorded first and told then. One entry is one line, one row, one message.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{CommitId, DeploymentId, Finding, Key, SeenBy, Value, Verdict, Writer};
+
+/// Something that happened and is told.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub time: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// The kinds of entries.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum What {
+    /// driftd started.
+    Start(Started),
+    /// A deployment moved.
+    Deployment(DeploymentNews),
+    /// A deployment was judged.
+    Verdict(Verdict),
+    /// A key has another value than before.
+    Change(Change),
+    /// A key was written and is none the worse.
+    Touch(Touch),
+    /// A finding opened or healed.
+    Finding(Box<Finding>),
+    /// Something was missed; a sweep follows.
+    Loss(Loss),
+    /// Every declared key was read.
+    Sweep(Sweep),
+}
+
+impl What {
+    /// The word for the kind, as in the lines.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            What::Start(_) => "start",
+            What::Deployment(_) => "deployment",
+            What::Verdict(_) => "verdict",
+            What::Change(_) => "change",
+            What::Touch(_) => "touch",
+            What::Finding(_) => "finding",
+            What::Loss(_) => "loss",
+            What::Sweep(_) => "sweep",
+        }
+    }
+
+    /// The key it is about, where it is about one.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            What::Change(change) => Some(&change.key),
+            What::Touch(touch) => Some(&touch.key),
+            What::Finding(finding) => Some(&finding.key),
+            What::Start(_) | What::Deployment(_) | What::Verdict(_) | What::Loss(_) | What::Sweep(_) => None,
+        }
+    }
+}
+
+/// driftd started: what it watches, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// The version of the program.
+    pub version: String,
+    /// How writes of sysctls are noticed: `kprobe`, `cgroup`, `swept`.
+    pub sysctl: String,
+    /// How changes of MTUs are noticed: `kprobe`, `netlink`, `swept`.
+    pub link: String,
+    /// Why so, one sentence each.
+    pub reasons: Vec<String>,
+    /// How many keys are declared.
+    pub keys: usize,
+    /// Where the webhook listens.
+    pub webhook: Option<String>,
+}
+
+/// A deployment moved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentNews {
+    /// Which.
+    pub deployment: DeploymentId,
+    /// What it delivers.
+    pub commit: CommitId,
+    /// The application.
+    pub app: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
+    /// What became of it.
+    pub status: DeploymentStatus,
+    /// Whether neither an id nor a timestamp came with it.
+    pub undated: bool,
+}
+
+/// What became of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeploymentStatus {
+    /// Its window is open.
+    Started,
+    /// It is in force.
+    Finished,
+    /// It broke off.
+    Failed,
+    /// Its window closed without a word from the sender.
+    TimedOut,
+}
+
+impl DeploymentStatus {
+    /// The word for it, as in the lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeploymentStatus::Started => "started",
+            DeploymentStatus::Finished => "finished",
+            DeploymentStatus::Failed => "failed",
+            DeploymentStatus::TimedOut => "timed-out",
+        }
+    }
+}
+
+/// A key has another value than before.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The key.
+    pub key: Key,
+    /// What was in force before; `None` where the key did not exist or was not known.
+    pub previous: Option<Value>,
+    /// What the writer asked for.
+    pub requested: Option<Value>,
+    /// What is in force now; `None` where the key is gone.
+    pub actual: Option<Value>,
+    /// Who did it; `None` is `unattributed`.
+    pub writer: Option<Writer>,
+    /// How it was noticed.
+    pub seen_by: SeenBy,
+    /// The commit last delivered when it happened.
+    pub commit: Option<CommitId>,
+    /// The deployment whose window it fell into, or that was in force.
+    pub deployment: Option<DeploymentId>,
+    /// Whether it fell into the deployment's window.
+    pub in_window: bool,
+    /// How many writes of the key this one read confirms.
+    pub writes: u64,
+}
+
+/// Writes that opened nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Touch {
+    /// The key.
+    pub key: Key,
+    /// What is in force.
+    pub actual: Option<Value>,
+    /// What the writer asked for, the last time.
+    pub requested: Option<Value>,
+    /// What the last write returned: bytes, or a negative errno.
+    pub result: Option<i64>,
+    /// Who wrote.
+    pub writer: Option<Writer>,
+    /// How it was noticed.
+    pub seen_by: SeenBy,
+    /// The commit last delivered when it happened.
+    pub commit: Option<CommitId>,
+    /// Why it is no more than a touch.
+    pub reason: TouchReason,
+    /// How many writes.
+    pub writes: u64,
+}
+
+/// Why a write is no more than a touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TouchReason {
+    /// The value asked for was in force already.
+    Equal,
+    /// The kernel refused it.
+    Refused,
+    /// The value was changed and put back before the departure settled.
+    Restored,
+    /// The kernel took it and the value did not move (a position past the end, for one).
+    Ineffective,
+}
+
+impl TouchReason {
+    /// The word for it, as in the lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TouchReason::Equal => "equal",
+            TouchReason::Refused => "refused",
+            TouchReason::Restored => "restored",
+            TouchReason::Ineffective => "ineffective",
+        }
+    }
+}
+
+/// Something was missed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loss {
+    /// What was missed, in words: `records the ring had no room for`.
+    pub what: String,
+    /// How many, where they can be counted.
+    pub count: Option<u64>,
+}
+
+/// Every declared key was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// Why.
+    pub reason: SweepReason,
+    /// How many keys were read.
+    pub keys: usize,
+    /// How many had another value than was known.
+    pub changed: usize,
+    /// How long it took, in microseconds.
+    pub micros: u64,
+}
+
+/// Why a sweep was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SweepReason {
+    /// driftd started.
+    Start,
+    /// It is time.
+    Timer,
+    /// Something was missed.
+    Loss,
+    /// A deployment ended.
+    Deployment,
+    /// The clock or the machine jumped.
+    Jump,
+}
+
+impl SweepReason {
+    /// The word for it, as in the lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SweepReason::Start => "start",
+            SweepReason::Timer => "timer",
+            SweepReason::Loss => "loss",
+            SweepReason::Deployment => "deployment",
+            SweepReason::Jump => "jump",
+        }
+    }
+}
+
+/// What the host had when a deployment was confirmed: the expectation of a rule that captures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capture {
+    /// The rule.
+    pub rule: std::sync::Arc<str>,
+    /// The key.
+    pub key: Key,
+    /// The value.
+    pub value: Value,
+    /// The commit that was in force.
+    pub commit: CommitId,
+}

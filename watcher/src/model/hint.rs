@@ -1,0 +1,115 @@
+//! What a probe says: this key was written, by this writer, at this time, with this result.
+
+use serde::{Deserialize, Serialize};
+
+use super::Boottime;
+
+/// What a probe says. The value in force is not in it: only a re-read tells that.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hint {
+    /// What was written.
+    pub write: Write,
+    /// Who wrote it.
+    pub writer: Option<Writer>,
+    /// When the call was entered.
+    pub time: Boottime,
+    /// What the call returned: the count of bytes, zero, or a negative errno. `None` where the probe cannot know.
+    pub result: Option<i64>,
+    /// The value before, by the kernel's own word.
+    pub old: Option<Box<str>>,
+    /// The value that was asked for, by the kernel's own copy of it.
+    pub requested: Option<Box<str>>,
+    /// Whether one of the texts above was longer than a record holds.
+    pub truncated: bool,
+    /// Whose key it was.
+    pub owner: Owner,
+    /// Which probe saw it.
+    pub seen_by: SeenBy,
+}
+
+/// The piece of state a hint is about, as the probe names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Write {
+    /// A file below `/proc/sys`: its components joined by `/`.
+    Sysctl(Box<str>),
+    /// The MTU of an interface.
+    Mtu {
+        /// The interface's name when it was written.
+        interface: Box<str>,
+        /// Its index.
+        index: u32,
+    },
+}
+
+/// The process that wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Writer {
+    /// The process id in the host's numbering (the kernel's tgid).
+    pub pid: u32,
+    /// The thread id in the host's numbering (the kernel's pid).
+    pub tid: u32,
+    /// The name of the task, at most 15 bytes.
+    pub comm: Box<str>,
+    /// The user id, as the host's user namespace counts.
+    pub uid: u32,
+    /// The login uid, that survives `sudo` (`None` where none was set).
+    pub login_uid: Option<u32>,
+    /// The audit session (`None` where none was set).
+    pub session_id: Option<u32>,
+    /// The parent's process id.
+    pub parent_pid: u32,
+    /// The parent's name.
+    pub parent_comm: Box<str>,
+    /// The id of the cgroup (version 2) of the task.
+    pub cgroup_id: u64,
+}
+
+/// The namespace a key belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// The host's, or no namespace's at all.
+    Host,
+    /// Another one's.
+    Other(OwnerKind, u32),
+    /// The probe could not tell.
+    Unknown,
+}
+
+/// Which kind of namespace owns a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OwnerKind {
+    /// Network.
+    Net,
+    /// IPC.
+    Ipc,
+    /// UTS.
+    Uts,
+    /// User.
+    User,
+}
+
+/// How a change was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeenBy {
+    /// kprobe and kretprobe.
+    Kprobe,
+    /// The `cgroup/sysctl` program alone.
+    Cgroup,
+    /// rtnetlink: no writer.
+    Netlink,
+    /// A re-read that no hint asked for: no writer.
+    Sweep,
+}
+
+impl SeenBy {
+    /// The word for it, as in the lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SeenBy::Kprobe => "kprobe",
+            SeenBy::Cgroup => "cgroup",
+            SeenBy::Netlink => "netlink",
+            SeenBy::Sweep => "sweep",
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The words of the house (docs/architecture.md): what a key, a declaration, a hint, a finding is.
+//!
+//! Nothing here reads a file, a socket or a clock. The types carry their `serde` form, because one
+//! definition then serves Rust, the rows of the store and the lines that people and programs read.
+
+mod deployment;
+mod entry;
+mod finding;
+mod hint;
+mod key;
+mod rule;
+mod time;
+mod value;
+
+pub use deployment::{
+    Announcement, CommitId, DeploymentId, InvalidCommit, Phase, Receipt, Refusal, Verdict, VerdictStatus,
+};
+pub use entry::{
+    Capture, Change, DeploymentNews, DeploymentStatus, Entry, Loss, Started, Sweep, SweepReason, Touch,
+    TouchReason, What,
+};
+pub use finding::{Cause, Finding, FindingId, FindingState};
+pub use hint::{Hint, Owner, OwnerKind, SeenBy, Write, Writer};
+pub use key::{InvalidKey, Key};
+pub use rule::{Declared, Expectation, Margin, Rule, Severity, Source};
+pub use time::{Boottime, Now};
+pub use value::{InvalidQuantity, Quantity, Value};

@@ -1,0 +1,107 @@
+//! What is declared: rules, the expectations in them, and where they stand.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::{CommitId, Key, Quantity, Value};
+
+/// One rule of the configuration: keys, what is expected of each, and how a departure is treated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// The rule's name, unique in a configuration.
+    pub name: Arc<str>,
+    /// The keys, each once.
+    pub keys: Vec<Key>,
+    /// What is expected of each of the keys.
+    pub expectation: Expectation,
+    /// How loud a departure is.
+    pub severity: Severity,
+    /// How long a departure must hold before it is a finding (`for:`).
+    pub hold: Duration,
+    /// How long after a write a departure stays quiet (`settle:`), so that change-and-restore pages nobody.
+    pub settle: Duration,
+    /// Where the rule stands.
+    pub source: Source,
+}
+
+impl Rule {
+    /// The settle time of a rule that names none: long enough for a tool that writes a key twice, short enough to
+    /// be told at once.
+    pub const DEFAULT_SETTLE: Duration = Duration::from_millis(100);
+}
+
+/// What is expected of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expectation {
+    /// What the host had when the deployment was confirmed; beyond the margin, if there is one.
+    Captured(Option<Margin>),
+    /// This value. Written for one key, it is canonical for each key of the rule.
+    Equal(Box<str>),
+    /// One of these values.
+    OneOf(Vec<Box<str>>),
+    /// A quantity between the two, both included. At least one is given.
+    Range {
+        /// The least.
+        min: Option<Quantity>,
+        /// The most.
+        max: Option<Quantity>,
+    },
+    /// A quantity no further than the margin from this one.
+    Near(Quantity, Margin),
+}
+
+/// How far a value may be from the expected one.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Margin {
+    /// By this quantity.
+    Absolute(Quantity),
+    /// By this part of the expected value, in thousandths of a percent, so that 0.5% is exact.
+    Percent(u32),
+}
+
+impl fmt::Display for Margin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Margin::Absolute(quantity) => quantity.fmt(f),
+            Margin::Percent(thousandths) => write!(f, "{}%", f64::from(*thousandths) / 1000.0),
+        }
+    }
+}
+
+/// How loud a departure is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Somebody should look at it today.
+    #[default]
+    Warning,
+    /// Somebody should look at it now.
+    Critical,
+}
+
+/// Where a declared value stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Source {
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What is declared for one key under one rule, now: a rule's expectation with the captured value filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    /// The captured value, where the rule captures and a deployment was confirmed.
+    pub captured: Option<Value>,
+    /// The commit whose baseline declared the value.
+    pub commit: Option<CommitId>,
+}

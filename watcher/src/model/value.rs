@@ -1,0 +1,176 @@
+//! Values in canonical form, and the quantities that thresholds compare.
+
+use std::{cmp::Ordering, fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::Key;
+
+/// A value in the canonical form of its key: equal values are equal texts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Value(Box<str>);
+
+impl Value {
+    /// The canonical form of what the kernel shows, or a person writes, for a key.
+    ///
+    /// A literal key keeps its text up to the newline. A sysfs choice (`always [madvise] never`) is the chosen
+    /// word. All else is its words with one space between them, each number without needless zeros and signs.
+    pub fn canonical(key: &Key, text: &str) -> Value {
+        let line = text.trim_end_matches(['\n', '\0']);
+        if key.is_literal() {
+            return Value(line.into());
+        }
+        if let Key::Sysfs { .. } = key
+            && let Some(chosen) = chosen(line)
+        {
+            return Value(chosen.into());
+        }
+        let mut canonical = String::with_capacity(line.len());
+        for word in line.split_whitespace() {
+            if !canonical.is_empty() {
+                canonical.push(' ');
+            }
+            match word.parse::<i128>() {
+                Ok(number) => canonical.push_str(&number.to_string()),
+                Err(_) => canonical.push_str(word),
+            }
+        }
+        Value(canonical.into())
+    }
+
+    /// The canonical text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The value as a quantity, where it is one number with or without a unit.
+    pub fn quantity(&self) -> Option<Quantity> {
+        self.0.parse().ok()
+    }
+}
+
+/// The word between brackets, if one and only one word of the line is in brackets.
+fn chosen(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace().filter_map(|w| w.strip_prefix('[')?.strip_suffix(']'));
+    let word = words.next().filter(|w| !w.is_empty() && !w.contains(['[', ']']))?;
+    words.next().is_none().then_some(word)
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A number that a threshold compares; sizes count in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quantity {
+    number: i128,
+    /// As it was written, for messages.
+    text: Box<str>,
+}
+
+/// Why a text is no quantity.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a number or a size such as `2GiB`")]
+pub struct InvalidQuantity(pub String);
+
+impl Quantity {
+    /// The number, sizes in bytes.
+    pub fn number(&self) -> i128 {
+        self.number
+    }
+}
+
+/// Units of size. `kB` in /proc/meminfo is 1024 bytes, whatever it looks like (proc_meminfo(5)).
+const UNITS: [(&str, i128); 8] = [
+    ("B", 1),
+    ("kB", 1 << 10),
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("TiB", 1 << 40),
+    ("PiB", 1 << 50),
+    ("EiB", 1 << 60),
+];
+
+impl FromStr for Quantity {
+    type Err = InvalidQuantity;
+
+    fn from_str(text: &str) -> Result<Quantity, InvalidQuantity> {
+        let wrong = || InvalidQuantity(text.to_owned());
+        let trimmed = text.trim();
+        let (digits, factor) =
+            match UNITS.iter().rev().find_map(|(u, f)| Some((trimmed.strip_suffix(u)?, *f))) {
+                Some((digits, factor)) => (digits.trim_end(), factor),
+                None => (trimmed, 1),
+            };
+        let number: i128 = digits.parse().map_err(|_| wrong())?;
+        Ok(Quantity { number: number.checked_mul(factor).ok_or_else(wrong)?, text: trimmed.into() })
+    }
+}
+
+impl PartialOrd for Quantity {
+    fn partial_cmp(&self, other: &Quantity) -> Option<Ordering> {
+        Some(self.number.cmp(&other.number))
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(key: &str, text: &str, canonical: &str) {
+        let key: Key = key.parse().unwrap();
+        let value = Value::canonical(&key, text);
+        assert_eq!(value.as_str(), canonical);
+        assert_eq!(Value::canonical(&key, canonical), value, "canonical is a fixed point");
+    }
+
+    #[test]
+    fn values_compare_in_canonical_form() {
+        check("vm.swappiness", "60\n", "60");
+        check("vm.swappiness", " 060 ", "60");
+        check("net.ipv4.tcp_rmem", "4096\t131072\t6291456\n", "4096 131072 6291456");
+        check("kernel.core_pattern", "|/bin/dump  %p\n", "|/bin/dump  %p");
+        check("kernel.hostname", "007\n", "007");
+        check("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n", "madvise");
+        check("/sys/kernel/mm/transparent_hugepage/enabled", "madvise", "madvise");
+        check("/proc/meminfo:MemTotal", "      24689300 kB", "24689300 kB");
+        check("net.ipv4.tcp_congestion_control", "bbr\n", "bbr");
+        check("net.core.rps_sock_flow_entries", "", "");
+    }
+
+    #[test]
+    fn sizes_compare_by_value() {
+        let quantity = |t: &str| t.parse::<Quantity>();
+        assert_eq!(quantity("2GiB").unwrap().number(), 2 << 30);
+        assert_eq!(quantity("2097152 kB").unwrap().number(), 2 << 30);
+        assert_eq!(quantity("-1").unwrap().number(), -1);
+        assert!(quantity("4000").unwrap() < quantity("4KiB").unwrap());
+        for wrong in ["", "GiB", "1.5GiB", "4096 131072", "0x10", "99999999999999999999999999999999GiB"] {
+            assert_eq!(quantity(wrong).unwrap_err(), InvalidQuantity(wrong.into()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_is_a_fixed_point_of_any_text(text in "\\PC{0,40}") {
+            for key in ["vm.swappiness", "kernel.core_pattern", "/sys/block/sda/queue/scheduler"] {
+                let key: Key = key.parse().unwrap();
+                let once = Value::canonical(&key, &text);
+                prop_assert_eq!(Value::canonical(&key, once.as_str()), once);
+            }
+        }
+    }
+}

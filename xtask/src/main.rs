@@ -1,0 +1,3 @@
+//! What a developer of driftd runs.
+
+fn main() {}
