@@ -9,6 +9,7 @@ mod finding;
 mod hint;
 mod key;
 mod rule;
+mod status;
 mod time;
 mod value;
 
@@ -23,5 +24,6 @@ pub use finding::{Cause, Finding, FindingId, FindingState};
 pub use hint::{Hint, Owner, OwnerKind, SeenBy, Write, Writer};
 pub use key::{InvalidKey, Key};
 pub use rule::{Declared, Expectation, Margin, Rule, Severity, Source};
+pub use status::Status;
 pub use time::{Boottime, Now};
 pub use value::{InvalidQuantity, Quantity, Value};

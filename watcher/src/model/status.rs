@@ -1,0 +1,31 @@
+//! The state of a running driftd at a glance: what `driftd status` shows.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{DeploymentNews, Finding, Started, VerdictStatus};
+
+/// The state of a running driftd at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// What it watches and how.
+    pub watching: Started,
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// Whether all that is declared is in force, as of now.
+    pub status: VerdictStatus,
+    /// The deployment in force.
+    pub deployment: Option<DeploymentNews>,
+    /// The deployment whose window is open.
+    pub window: Option<DeploymentNews>,
+    /// What is open.
+    pub findings: Vec<Finding>,
+    /// When the last sweep ended.
+    pub last_sweep: Option<Timestamp>,
+    /// How often something was missed since the start.
+    pub losses: u64,
+    /// Writes of keys that are not declared, since the start.
+    pub undeclared: u64,
+    /// Writes of keys that belong to another namespace, since the start.
+    pub foreign: u64,
+}
