@@ -2,4 +2,9 @@
 //!
 //! The rooms, and who may import whom, are drawn in docs/architecture.md and checked by `cargo xtask tidy`.
 
+pub mod deploys;
+pub mod judge;
+pub mod kernel;
 pub mod model;
+pub mod probes;
+pub mod store;

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Finding;
+use super::{DeploymentNews, DeploymentStatus, Finding};
 
 /// A commit: 6 to 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -67,6 +67,52 @@ impl fmt::Display for DeploymentId {
     }
 }
 
+/// A deployment, as long as it matters: in its window, or in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deployment {
+    /// Its name.
+    pub id: DeploymentId,
+    /// What it delivers.
+    pub commit: CommitId,
+    /// The application; each has its own deployment in force.
+    pub app: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
+    /// Whether neither id nor date came with it.
+    pub undated: bool,
+}
+
+impl Deployment {
+    /// What is told of it.
+    pub fn news(&self, status: DeploymentStatus) -> DeploymentNews {
+        DeploymentNews {
+            deployment: self.id.clone(),
+            commit: self.commit.clone(),
+            app: self.app.clone(),
+            environment: self.environment.clone(),
+            status,
+            undated: self.undated,
+        }
+    }
+}
+
+/// A message that was taken, as long as it is remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Delivered {
+    /// The sender's own name for it.
+    pub id: Option<String>,
+    /// What of the deployment it told.
+    pub phase: Phase,
+    /// What it delivered.
+    pub commit: CommitId,
+    /// SHA-256 of its body.
+    pub digest: [u8; 32],
+    /// When it came.
+    pub at: Timestamp,
+    /// The deployment it is about.
+    pub deployment: DeploymentId,
+}
+
 /// What of a deployment a message tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -78,6 +124,28 @@ pub enum Phase {
     Finished,
     /// It broke off: its window closes, and the deployment in force before stays so.
     Failed,
+}
+
+impl Phase {
+    /// The word for it, as in the messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Phase::Started => "started",
+            Phase::Finished => "finished",
+            Phase::Failed => "failed",
+        }
+    }
+}
+
+impl FromStr for Phase {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Phase, String> {
+        [Phase::Started, Phase::Finished, Phase::Failed]
+            .into_iter()
+            .find(|phase| phase.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no phase"))
+    }
 }
 
 /// A message whose signature was right, read and checked, and not yet judged against what came before.

@@ -64,12 +64,12 @@ pub struct Writer {
     pub cgroup_id: u64,
 }
 
-/// The namespace a key belongs to.
+/// Whose key was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// The host's, or no namespace's at all.
+    /// The host's, or that of no namespace at all.
     Host,
-    /// Another one's.
+    /// That of another namespace, of this kind and number.
     Other(OwnerKind, u32),
     /// The probe could not tell.
     Unknown,
@@ -110,6 +110,35 @@ impl SeenBy {
             SeenBy::Cgroup => "cgroup",
             SeenBy::Netlink => "netlink",
             SeenBy::Sweep => "sweep",
+        }
+    }
+}
+
+/// Which probes the configuration asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Probes {
+    /// The best that the host offers.
+    #[default]
+    Auto,
+    /// kprobe and kretprobe.
+    Kprobe,
+    /// The `cgroup/sysctl` program, and rtnetlink for MTUs.
+    Cgroup,
+    /// rtnetlink alone.
+    Netlink,
+    /// None: sweeps only.
+    None,
+}
+
+impl Probes {
+    /// The word for it, as in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Probes::Auto => "auto",
+            Probes::Kprobe => "kprobe",
+            Probes::Cgroup => "cgroup",
+            Probes::Netlink => "netlink",
+            Probes::None => "none",
         }
     }
 }

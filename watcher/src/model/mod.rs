@@ -14,14 +14,14 @@ mod time;
 mod value;
 
 pub use deployment::{
-    Announcement, CommitId, DeploymentId, InvalidCommit, Phase, Receipt, Refusal, Verdict, VerdictStatus,
+    Announcement, CommitId, Delivered, Deployment, DeploymentId, InvalidCommit, Phase, Receipt, Refusal, Verdict, VerdictStatus,
 };
 pub use entry::{
     Capture, Change, DeploymentNews, DeploymentStatus, Entry, Loss, Started, Sweep, SweepReason, Touch,
     TouchReason, What,
 };
 pub use finding::{Cause, Finding, FindingId, FindingState};
-pub use hint::{Hint, Owner, OwnerKind, SeenBy, Write, Writer};
+pub use hint::{Hint, Owner, OwnerKind, Probes, SeenBy, Write, Writer};
 pub use key::{InvalidKey, Key};
 pub use rule::{Declared, Expectation, Margin, Rule, Severity, Source};
 pub use status::Status;

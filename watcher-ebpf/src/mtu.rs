@@ -1,0 +1,149 @@
+//! Changes of an interface's MTU. A bond sets the MTU of its slaves inside its own call, so calls nest in one task.
+
+use aya_ebpf::{
+    bindings::pt_regs,
+    macros::{kprobe, kretprobe, map},
+    maps::LruHashMap,
+    programs::{ProbeContext, RetProbeContext},
+};
+use aya_log_ebpf::debug;
+use watcher_common::{COMM, Counter, Kind, MtuEnter, OwnerKind, Return};
+
+use crate::{
+    emit::{count, emit, now},
+    knob,
+    read::{self, Address, member},
+};
+
+/// How deep calls may nest: a bond over a VLAN over a bond over an interface. Deeper ones give a hint without result.
+const DEPTH: usize = 4;
+
+/// The calls that are under way in a task, outermost first.
+#[map]
+static CALLS_MTU: LruHashMap<Address, Nest> = LruHashMap::with_max_entries(256, 0);
+
+/// Calls under way in one task.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Nest {
+    /// How many are under way.
+    depth: u64,
+    /// Each call.
+    calls: [Call; DEPTH],
+}
+
+/// A call under way.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Call {
+    /// When it was entered; 0 for a call that is not sent.
+    entered: u64,
+    /// The stack pointer at its entry. A call inside lies lower; one that does not was left without a return we saw.
+    stack: u64,
+}
+
+/// A change of an MTU was entered.
+///
+/// `dev_set_mtu_ext`, net/core/dev.c, v5.10 to v6.12; `netif_set_mtu_ext` since v6.15:
+/// `int netif_set_mtu_ext(struct net_device *dev, int new_mtu, struct netlink_ext_ack *extack)`
+#[kprobe]
+pub fn mtu_enter(ctx: ProbeContext) -> u32 {
+    let (Some(device), Some(requested)) = (ctx.arg::<Address>(0), ctx.arg::<u32>(1)) else { return 0 };
+    let task = read::task();
+    let mut entered = now();
+    let owner: u32 = member(member(device, knob!(offsets.device_net)), knob!(offsets.net_number));
+    if read::is_foreign(OwnerKind::Net, owner) && knob!(send_foreign) == 0 {
+        count(Counter::Foreign);
+        entered = 0;
+    }
+    push(task, Call { entered, stack: stack(ctx.regs) });
+    if entered == 0 {
+        return 0;
+    }
+    emit(Kind::MtuEnter, task, entered, |record: *mut MtuEnter| {
+        // SAFETY: `emit` gives a record that is valid for writes.
+        unsafe {
+            read::who(task, &raw mut (*record).who);
+            (*record).owner = owner;
+            (*record).index = member(device, knob!(offsets.device_index));
+            (*record).old = member(device, knob!(offsets.device_mtu));
+            (*record).requested = requested;
+            let name = device + u64::from(knob!(offsets.device_name));
+            read::text((&raw mut (*record).name).cast(), COMM, name);
+        }
+    });
+    debug!(&ctx, "change of an MTU entered, to {}", requested);
+    0
+}
+
+/// A change of an MTU returned.
+#[kretprobe]
+pub fn mtu_return(ctx: RetProbeContext) -> u32 {
+    let task = read::task();
+    let entered = pop(task);
+    if entered == 0 {
+        return 0;
+    }
+    let result: i32 = ctx.ret();
+    emit(Kind::MtuReturn, task, entered, |record: *mut Return| {
+        // SAFETY: `emit` gives a record that is valid for writes.
+        unsafe { (*record).result = i64::from(result) };
+    });
+    debug!(&ctx, "change of an MTU returned {}", result);
+    0
+}
+
+/// Notes a call that begins.
+#[inline(always)]
+fn push(task: Address, call: Call) {
+    // SAFETY: only this task writes its entry.
+    let mut nest = unsafe { CALLS_MTU.get(&task) }
+        .copied()
+        .unwrap_or(Nest { depth: 0, calls: [Call { entered: 0, stack: 0 }; DEPTH] });
+    let mut depth = 0;
+    for at in 0..DEPTH {
+        if at as u64 >= nest.depth || nest.calls[at].stack <= call.stack {
+            break;
+        }
+        depth = at + 1;
+    }
+    if depth < DEPTH {
+        nest.calls[depth] = call;
+    }
+    nest.depth = depth as u64 + 1;
+    let _ = CALLS_MTU.insert(&task, &nest, 0);
+}
+
+/// Takes the innermost call off: when it was entered, or 0 where nothing of it is sent.
+#[inline(always)]
+fn pop(task: Address) -> u64 {
+    let Some(nest) = CALLS_MTU.get_ptr_mut(&task) else { return 0 };
+    // SAFETY: only this task writes its entry.
+    let nest = unsafe { &mut *nest };
+    let depth = nest.depth;
+    if depth == 0 {
+        return 0;
+    }
+    nest.depth = depth - 1;
+    let at = nest.depth as usize;
+    let entered = if at < DEPTH { nest.calls[at].entered } else { 0 };
+    if depth == 1 {
+        let _ = CALLS_MTU.remove(&task);
+    }
+    entered
+}
+
+/// The stack pointer at the entry of the function.
+#[inline(always)]
+fn stack(regs: *mut pt_regs) -> u64 {
+    // SAFETY: the kernel gives registers that are valid for reads.
+    #[cfg(bpf_target_arch = "x86_64")]
+    unsafe {
+        (*regs).rsp
+    }
+    // SAFETY: as above.
+    #[cfg(bpf_target_arch = "aarch64")]
+    unsafe {
+        (*regs).sp
+    }
+}

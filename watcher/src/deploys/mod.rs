@@ -1,0 +1,6 @@
+//! Deployments: the ledger of what was delivered, the windows that are open, and the pin of a change to its commit.
+//! Pure; nothing here reads a file or a clock.
+
+mod ledger;
+
+pub use ledger::{Ledger, Outcome, Pin};

@@ -1,0 +1,158 @@
+//! One value against one expectation.
+
+use crate::model::{Expectation, Key, Margin, Quantity, Value};
+
+/// What comparing gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// As declared.
+    InSync,
+    /// Not as declared.
+    Departs,
+    /// Nothing is declared yet, or the value moves by itself and no threshold says how far: recorded, never judged.
+    Unjudged,
+}
+
+/// Compares the value in force (`None`: the key does not exist) with what is expected. `captured` is what the host had
+/// when the deployment was confirmed.
+pub fn judge(key: &Key, expectation: &Expectation, captured: Option<&Value>, actual: Option<&Value>) -> Judgement {
+    let within = |anchor: Option<&Value>, margin: &Margin| {
+        let anchor = anchor.and_then(Value::quantity);
+        anchor.zip(actual.and_then(Value::quantity)).is_some_and(|(a, b)| is_near(&a, &b, margin))
+    };
+    let in_sync = match expectation {
+        Expectation::Captured(None) | Expectation::Equal(_) if key.moves_by_itself() => {
+            return Judgement::Unjudged;
+        }
+        Expectation::Captured(margin) => match (captured, margin) {
+            (None, _) => return Judgement::Unjudged,
+            (captured, None) => captured == actual,
+            // What is no quantity has no distance: it is the same or it is not.
+            (captured, Some(margin)) => captured == actual || within(captured, margin),
+        },
+        Expectation::Equal(value) => actual == Some(&Value::canonical(key, value)),
+        Expectation::OneOf(values) => values.iter().any(|value| actual == Some(&Value::canonical(key, value))),
+        Expectation::Range { min, max } => actual.and_then(Value::quantity).is_some_and(|actual| {
+            min.as_ref().is_none_or(|min| actual >= *min) && max.as_ref().is_none_or(|max| actual <= *max)
+        }),
+        Expectation::Near(anchor, margin) => {
+            actual.and_then(Value::quantity).is_some_and(|actual| is_near(anchor, &actual, margin))
+        }
+    };
+    if in_sync { Judgement::InSync } else { Judgement::Departs }
+}
+
+/// Whether two quantities are no further apart than the margin; a percent is of the first.
+fn is_near(anchor: &Quantity, actual: &Quantity, margin: &Margin) -> bool {
+    let Some(distance) = actual.number().checked_sub(anchor.number()).map(i128::unsigned_abs) else {
+        return false;
+    };
+    match margin {
+        Margin::Absolute(most) => distance <= most.number().unsigned_abs(),
+        // distance / anchor <= percent / 100, in whole numbers. What is too large to multiply is too far.
+        Margin::Percent(thousandths) => distance
+            .checked_mul(100_000)
+            .zip(anchor.number().unsigned_abs().checked_mul(u128::from(*thousandths)))
+            .is_some_and(|(distance, most)| distance <= most),
+    }
+}
+
+/// What is expected, in words a person reads.
+pub fn expected(key: &Key, expectation: &Expectation, captured: Option<&Value>) -> String {
+    let canonical = |value: &str| Value::canonical(key, value).as_str().to_owned();
+    match expectation {
+        Expectation::Captured(margin) => match (captured, margin) {
+            (None, _) => "what the host has when a deployment is confirmed".into(),
+            (Some(value), None) => value.to_string(),
+            (Some(value), Some(margin)) => format!("{value}, give or take {margin}"),
+        },
+        Expectation::Equal(value) => canonical(value),
+        Expectation::OneOf(values) => {
+            let values: Vec<_> = values.iter().map(|value| canonical(value)).collect();
+            format!("one of {}", values.join(", "))
+        }
+        Expectation::Range { min: Some(min), max: Some(max) } => format!("{min} to {max}"),
+        Expectation::Range { min: Some(min), max: None } => format!("at least {min}"),
+        Expectation::Range { min: None, max: Some(max) } => format!("at most {max}"),
+        Expectation::Range { min: None, max: None } => "a number".into(),
+        Expectation::Near(anchor, margin) => format!("{anchor}, give or take {margin}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn quantity(text: &str) -> Quantity {
+        text.parse().unwrap()
+    }
+
+    #[track_caller]
+    fn check(key: &str, expectation: &Expectation, actual: Option<&str>, wanted: Judgement, words: &str) {
+        let key: Key = key.parse().unwrap();
+        let actual = actual.map(|text| Value::canonical(&key, text));
+        assert_eq!(judge(&key, expectation, None, actual.as_ref()), wanted);
+        assert_eq!(expected(&key, expectation, None), words);
+    }
+
+    #[test]
+    fn each_form_of_expectation_compares_canonical_values() {
+        use Judgement::{Departs, InSync, Unjudged};
+        let equal = Expectation::Equal("4096\t131072  6291456".into());
+        let rmem = "net.ipv4.tcp_rmem";
+        check(rmem, &equal, Some("4096\t131072\t6291456\n"), InSync, "4096 131072 6291456");
+        check(rmem, &equal, Some("4096 131072 1\n"), Departs, "4096 131072 6291456");
+        check(rmem, &equal, None, Departs, "4096 131072 6291456");
+        let one_of = Expectation::OneOf(vec!["1".into(), "2".into()]);
+        check("net.ipv4.conf.all.rp_filter", &one_of, Some("2\n"), InSync, "one of 1, 2");
+        check("net.ipv4.conf.all.rp_filter", &one_of, Some("0\n"), Departs, "one of 1, 2");
+        let least = Expectation::Range { min: Some(quantity("2GiB")), max: None };
+        let memory = "/proc/meminfo:MemAvailable";
+        check(memory, &least, Some("2097152 kB"), InSync, "at least 2GiB");
+        check(memory, &least, Some("2097151 kB"), Departs, "at least 2GiB");
+        check(memory, &least, None, Departs, "at least 2GiB");
+        let range = Expectation::Range { min: Some(quantity("1")), max: Some(quantity("10")) };
+        check("vm.swappiness", &range, Some("11"), Departs, "1 to 10");
+        check(rmem, &range, Some("4096 131072"), Departs, "1 to 10");
+        let near = Expectation::Near(quantity("1000"), Margin::Percent(500));
+        check("vm.nr_hugepages", &near, Some("995"), InSync, "1000, give or take 0.5%");
+        check("vm.nr_hugepages", &near, Some("1006"), Departs, "1000, give or take 0.5%");
+        let captured = Expectation::Captured(None);
+        let words = "what the host has when a deployment is confirmed";
+        check("vm.swappiness", &captured, Some("60"), Unjudged, words);
+        check("fs.file-nr", &Expectation::Equal("1 2 3".into()), Some("1 0 5"), Unjudged, "1 2 3");
+    }
+
+    #[test]
+    fn a_captured_value_is_judged_within_its_margin() {
+        let key: Key = "vm.swappiness".parse().unwrap();
+        let value = |text: &str| Value::canonical(&key, text);
+        for (margin, actual, wanted) in [
+            (None, Some("60"), Judgement::InSync),
+            (None, Some("61"), Judgement::Departs),
+            (None, None, Judgement::Departs),
+            (Some(Margin::Absolute(quantity("5"))), Some("65"), Judgement::InSync),
+            (Some(Margin::Absolute(quantity("5"))), Some("66"), Judgement::Departs),
+            (Some(Margin::Percent(10_000)), Some("54"), Judgement::InSync),
+        ] {
+            let actual = actual.map(value);
+            let expectation = Expectation::Captured(margin);
+            assert_eq!(judge(&key, &expectation, Some(&value("60")), actual.as_ref()), wanted, "{actual:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_agrees_with_the_numbers(min in -50i64..50, max in -50i64..50, actual in -60i64..60) {
+            let key: Key = "vm.swappiness".parse().unwrap();
+            let range = Expectation::Range {
+                min: Some(quantity(&min.to_string())), max: Some(quantity(&max.to_string())),
+            };
+            let value = Value::canonical(&key, &actual.to_string());
+            let in_sync = judge(&key, &range, None, Some(&value)) == Judgement::InSync;
+            prop_assert_eq!(in_sync, min <= actual && actual <= max);
+        }
+    }
+}

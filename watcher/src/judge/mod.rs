@@ -1,0 +1,7 @@
+//! Judging: observation + declared + now -> findings. Pure; nothing here reads a file or a clock.
+
+mod compare;
+mod track;
+
+pub use compare::{Judgement, expected, judge};
+pub use track::{State, Step, step};

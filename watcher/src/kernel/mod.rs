@@ -1,0 +1,11 @@
+//! The truth: what is in force, read from /proc and /sys. The root directory is a parameter.
+//!
+//! Nothing here knows what is expected.
+
+mod clock;
+mod reader;
+mod slow;
+
+pub use clock::{boot_id, now};
+pub use reader::{ReadError, Reader};
+pub use slow::{SlowReader, is_slow};

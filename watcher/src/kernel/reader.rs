@@ -1,0 +1,242 @@
+//! Reads one key, on a descriptor that is kept open.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use crate::model::{Key, Value};
+
+/// Why a key that is there cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file.
+    #[error("`{path}` cannot be read: {error}")]
+    File {
+        /// Its path.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The text in it is not what the kernel's documentation says.
+    #[error("`{path}` has no `{wanted}` where it should be: found `{found}`")]
+    Text {
+        /// The file.
+        path: String,
+        /// What was looked for.
+        wanted: String,
+        /// What stands there, or its beginning.
+        found: String,
+    },
+    /// It holds more than a value.
+    #[error("`{path}` holds more than {LARGEST} bytes")]
+    Large {
+        /// The file.
+        path: String,
+    },
+}
+
+/// The most that is taken for a value.
+const LARGEST: usize = 1 << 20;
+
+/// Reads keys below a root.
+pub struct Reader {
+    root: PathBuf,
+    open: HashMap<Key, File>,
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    /// Reads below `root` (`/`).
+    pub fn new(root: &Path) -> Reader {
+        Reader { root: root.to_owned(), open: HashMap::new(), buffer: vec![0; 1 << 14] }
+    }
+
+    /// The value in force; `None` where the key does not exist.
+    pub fn read(&mut self, key: &Key) -> Result<Option<Value>, ReadError> {
+        match self.fill(key) {
+            Ok(length) => {
+                let text = String::from_utf8_lossy(self.buffer.get(..length).unwrap_or_default());
+                value(key, &text)
+            }
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                Err(ReadError::Large { path: key.path() })
+            }
+            Err(error) => Err(ReadError::File { path: key.path(), error }),
+        }
+    }
+
+    /// Fills the buffer with the text of the key's file. A descriptor whose file went away is opened anew, once: an
+    /// interface or a module may have come back under its name.
+    fn fill(&mut self, key: &Key) -> io::Result<usize> {
+        if let Some(file) = self.open.get(key) {
+            match read_all(file, key, &mut self.buffer) {
+                Err(error) if is_absent(&error) => {
+                    self.open.remove(key);
+                }
+                read => return read,
+            }
+        }
+        let path = key.path();
+        let file = File::open(self.root.join(path.trim_start_matches('/')))?;
+        let length = read_all(&file, key, &mut self.buffer)?;
+        // The file of an interface goes along when the interface is renamed: its name would then lie.
+        if !matches!(key, Key::Link { .. }) {
+            self.open.insert(key.clone(), file);
+        }
+        Ok(length)
+    }
+}
+
+/// No such file, interface or device, now.
+fn is_absent(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::NOENT, Errno::NODEV, Errno::NXIO]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Reads a file from its beginning to its end. A sysctl and a sysfs file give all they have in one read; what lists
+/// things gives it in pieces.
+fn read_all(file: &File, key: &Key, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let in_pieces = matches!(key, Key::Meminfo { .. } | Key::NetDev { .. });
+    let mut length = 0;
+    loop {
+        if length == buffer.len() {
+            if length >= LARGEST {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            buffer.resize(length * 2, 0);
+        }
+        let room = buffer.get_mut(length..).unwrap_or_default();
+        let read = file.read_at(room, length as u64)?;
+        length += read;
+        if read == 0 || (!in_pieces && length < buffer.len()) {
+            return Ok(length);
+        }
+    }
+}
+
+/// The value of a key in the text of its file.
+fn value(key: &Key, text: &str) -> Result<Option<Value>, ReadError> {
+    let wrong = |wanted: &str| ReadError::Text {
+        path: key.path(),
+        wanted: wanted.to_owned(),
+        found: text.trim_end().chars().take(80).collect(),
+    };
+    let part = match key {
+        Key::Sysctl { column: Some(column), .. } => {
+            let index = key.column_index().ok_or_else(|| wrong(column))?;
+            text.split_whitespace().nth(index).ok_or_else(|| wrong(column))?
+        }
+        Key::Meminfo { field } => match meminfo(text, field) {
+            Some(part) => part,
+            None => return Ok(None),
+        },
+        Key::NetDev { counter: Some((interface, counter)) } => match net_dev(text, interface) {
+            Some(mut numbers) => {
+                let index = Key::NET_DEV_COUNTERS.iter().position(|name| *name == &**counter);
+                index.and_then(|index| numbers.nth(index)).ok_or_else(|| wrong(counter))?
+            }
+            None => return Ok(None),
+        },
+        Key::Sysctl { column: None, .. }
+        | Key::NetDev { counter: None }
+        | Key::Link { .. }
+        | Key::Sysfs { .. } => text,
+    };
+    Ok(Some(Value::canonical(key, part)))
+}
+
+/// A field of /proc/meminfo (proc_meminfo(5)).
+fn meminfo<'a>(text: &'a str, field: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+}
+
+/// The numbers of an interface in /proc/net/dev. The name is padded on the left, and may be followed by a number at
+/// once.
+fn net_dev<'a>(text: &'a str, interface: &str) -> Option<std::str::SplitWhitespace<'a>> {
+    text.lines().find_map(|line| {
+        Some(line.trim_start().strip_prefix(interface)?.strip_prefix(':')?.split_whitespace())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    const NET_DEV: &str = "\
+Inter-|   Receive                                                |  Transmit
+ face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+    lo: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
+eth0.1:1000 2 3 44 5 6 7 8 9 10 11 12 13 14 15 1600
+";
+
+    #[track_caller]
+    fn check(files: &[(&str, &str)], key: &str, wanted: Option<&str>) {
+        let root = host(files);
+        let read = Reader::new(root.path()).read(&key.parse().unwrap()).unwrap();
+        assert_eq!(read.as_ref().map(Value::as_str), wanted, "{key}");
+    }
+
+    #[test]
+    fn each_kind_of_key_is_read_where_the_kernel_has_it() {
+        check(&[("proc/sys/vm/swappiness", "60\n")], "vm.swappiness", Some("60"));
+        check(&[], "vm.swappiness", None);
+        check(&[("proc/sys/fs/file-nr", "1952\t0\t9223372036854775807\n")], "fs.file-nr:allocated", Some("1952"));
+        check(&[("sys/class/net/eth0/mtu", "1500\n")], "link.eth0.mtu", Some("1500"));
+        let meminfo = [("proc/meminfo", "MemTotal:       24689300 kB\nMemAvailable:   24000000 kB\n")];
+        check(&meminfo, "/proc/meminfo:MemAvailable", Some("24000000 kB"));
+        check(&meminfo, "/proc/meminfo:MemAvail", None);
+        let dev = [("proc/net/dev", NET_DEV)];
+        check(&dev, "/proc/net/dev:lo.rx_dropped", Some("4"));
+        check(&dev, "/proc/net/dev:eth0.1.tx_compressed", Some("1600"));
+        check(&dev, "/proc/net/dev:eth0.rx_dropped", None);
+        let thp = "sys/kernel/mm/transparent_hugepage/enabled";
+        check(&[(thp, "always [madvise] never\n")], &format!("/{thp}"), Some("madvise"));
+    }
+
+    #[test]
+    fn a_column_that_is_not_there_is_an_error_that_shows_the_line() {
+        let root = host(&[("proc/sys/kernel/printk", "4 4\n")]);
+        let error = Reader::new(root.path()).read(&"kernel.printk:[3]".parse().unwrap()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`/proc/sys/kernel/printk` has no `[3]` where it should be: found `4 4`"
+        );
+    }
+
+    #[test]
+    fn a_long_file_is_read_whole() {
+        let long = format!("{NET_DEV}{}", "x: 1\n".repeat(10_000));
+        let root = host(&[("proc/net/dev", &long)]);
+        let value = Reader::new(root.path()).read(&"/proc/net/dev".parse().unwrap()).unwrap().unwrap();
+        assert!(value.as_str().ends_with("x: 1 x: 1"));
+    }
+
+    #[test]
+    fn the_running_kernel_is_read_again_and_again_on_one_descriptor() {
+        let mut reader = Reader::new(Path::new("/"));
+        let key = "kernel.pid_max".parse().unwrap();
+        let first = reader.read(&key).unwrap();
+        assert!(first.is_some());
+        assert_eq!(reader.read(&key).unwrap(), first);
+        assert_eq!(reader.open.len(), 1);
+    }
+}

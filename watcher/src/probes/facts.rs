@@ -1,0 +1,312 @@
+//! What the host offers: looked at once, at start. Facts only; [`plan`](super::plan) decides.
+//!
+//! What could not be learnt is `None` and is not the same as "no". No kernel version is ever compared.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use watcher_common::{ABSENT, Offsets};
+
+use super::btf::Btf;
+
+/// What the host offers.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The effective capabilities.
+    pub capabilities: Capabilities,
+    /// Whether kprobes can be had.
+    pub kprobes: Kprobes,
+    /// `kernel.ftrace_enabled`: while it is 0, kprobes attach and never fire.
+    pub ftrace_enabled: Option<bool>,
+    /// Where the kernel's structures have their members, or why that is not known.
+    pub offsets: Result<Offsets, String>,
+    /// Whether the kernel has `proc_sys_write`.
+    pub sysctl_function: bool,
+    /// The function that sets an MTU, on every way: the newer name where there are two.
+    pub mtu_function: Option<&'static str>,
+    /// Addresses of the roots of the sysctl trees.
+    pub roots: Roots,
+    /// Where the whole cgroup version 2 hierarchy is mounted.
+    pub cgroup2: Option<PathBuf>,
+    /// The numbers of the host's namespaces.
+    pub host: Namespaces,
+}
+
+/// Whether kprobes can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kprobes {
+    /// Yes.
+    Permitted,
+    /// The kernel has none (CONFIG_KPROBES).
+    Absent,
+    /// `kernel.perf_event_paranoid` is above 2, and CAP_SYS_ADMIN is missing (a patch of Debian's).
+    Paranoid,
+}
+
+/// The capabilities that matter here, of the effective set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    bits: u64,
+}
+
+impl Capabilities {
+    /// `CAP_NET_ADMIN`, include/uapi/linux/capability.h.
+    pub const NET_ADMIN: (u32, &'static str) = (12, "CAP_NET_ADMIN");
+    /// `CAP_SYS_ADMIN`
+    pub const SYS_ADMIN: (u32, &'static str) = (21, "CAP_SYS_ADMIN");
+    /// `CAP_PERFMON`
+    pub const PERFMON: (u32, &'static str) = (38, "CAP_PERFMON");
+    /// `CAP_BPF`
+    pub const BPF: (u32, &'static str) = (39, "CAP_BPF");
+
+    /// The set with these bits, as `CapEff` in /proc/PID/status has them.
+    pub fn from_bits(bits: u64) -> Capabilities {
+        Capabilities { bits }
+    }
+
+    /// Whether a capability is there. CAP_SYS_ADMIN stands for all that are asked for here.
+    pub fn has(self, capability: (u32, &'static str)) -> bool {
+        let bit = |number: u32| self.bits >> number & 1 == 1;
+        bit(capability.0) || bit(Self::SYS_ADMIN.0)
+    }
+
+    /// The names of those of a list that are missing.
+    pub fn missing(self, wanted: &[(u32, &'static str)]) -> Vec<&'static str> {
+        wanted.iter().filter(|c| !self.has(**c)).map(|c| c.1).collect()
+    }
+}
+
+/// The addresses of the roots of the sysctl trees; 0 where kallsyms hides them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roots {
+    /// `net_sysctl_root`
+    pub net: u64,
+    /// `sysctl_table_root`
+    pub global: u64,
+}
+
+/// The numbers of the host's namespaces; 0 where one could not be learnt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Network.
+    pub net: u32,
+    /// IPC.
+    pub ipc: u32,
+    /// UTS.
+    pub uts: u32,
+    /// User.
+    pub user: u32,
+}
+
+/// Looks at the host below `root` (`/`).
+pub fn facts(root: &Path) -> Facts {
+    let capabilities = capabilities(root);
+    let kprobes = kprobes(root, capabilities);
+    let btf = fs::read(root.join("sys/kernel/btf/vmlinux"));
+    let (offsets, sysctl_function, mtu_function) = match &btf {
+        Err(error) => (Err(format!("/sys/kernel/btf/vmlinux cannot be read: {error}")), false, None),
+        Ok(text) => match Btf::parse(text) {
+            Err(error) => (Err(format!("/sys/kernel/btf/vmlinux: {error}")), false, None),
+            Ok(btf) => (
+                offsets(&btf),
+                btf.has_function("proc_sys_write"),
+                ["netif_set_mtu_ext", "dev_set_mtu_ext"].into_iter().find(|name| btf.has_function(name)),
+            ),
+        },
+    };
+    // A long text, and of no use where no kprobe will ask for an owner.
+    let roots = if kprobes == Kprobes::Permitted { roots(root) } else { Roots::default() };
+    Facts {
+        capabilities,
+        kprobes,
+        ftrace_enabled: number_in(root, "proc/sys/kernel/ftrace_enabled").map(|n| n != 0),
+        offsets,
+        sysctl_function,
+        mtu_function,
+        roots,
+        cgroup2: cgroup2(root),
+        host: Namespaces {
+            net: namespace(root, "net"),
+            ipc: namespace(root, "ipc"),
+            uts: namespace(root, "uts"),
+            user: namespace(root, "user"),
+        },
+    }
+}
+
+fn capabilities(root: &Path) -> Capabilities {
+    let status = fs::read_to_string(root.join("proc/self/status")).unwrap_or_default();
+    let bits = status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok())
+        .unwrap_or(0);
+    Capabilities { bits }
+}
+
+fn kprobes(root: &Path, capabilities: Capabilities) -> Kprobes {
+    if !root.join("sys/bus/event_source/devices/kprobe/type").exists() {
+        return Kprobes::Absent;
+    }
+    let paranoid = number_in(root, "proc/sys/kernel/perf_event_paranoid").is_some_and(|level| level > 2);
+    match paranoid && !capabilities.has(Capabilities::SYS_ADMIN) {
+        true => Kprobes::Paranoid,
+        false => Kprobes::Permitted,
+    }
+}
+
+fn number_in(root: &Path, file: &str) -> Option<i64> {
+    fs::read_to_string(root.join(file)).ok()?.trim().parse().ok()
+}
+
+/// The mount point of the whole version 2 hierarchy, from /proc/self/mountinfo (proc_pid_mountinfo(5)): its root
+/// must be `/`, for a bind mount of a child shows only that child.
+fn cgroup2(root: &Path) -> Option<PathBuf> {
+    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
+    mounts.lines().find_map(|line| {
+        let (before, after) = line.split_once(" - ")?;
+        let mut fields = before.split(' ').skip(3);
+        let (inside, place) = (fields.next()?, fields.next()?);
+        (after.starts_with("cgroup2 ") && inside == "/" && !place.contains('\\')).then(|| PathBuf::from(place))
+    })
+}
+
+/// The number of a namespace of process 1, which needs ptrace access to it; else of our own, which is the host's
+/// where the daemon runs as a unit.
+fn namespace(root: &Path, kind: &str) -> u32 {
+    ["1", "self"]
+        .iter()
+        .find_map(|process| fs::metadata(root.join(format!("proc/{process}/ns/{kind}"))).ok())
+        .and_then(|file| u32::try_from(file.ino()).ok())
+        .unwrap_or(0)
+}
+
+/// The two addresses, from /proc/kallsyms; it shows zeroes to who may not see them (`kernel.kptr_restrict`).
+fn roots(root: &Path) -> Roots {
+    let mut roots = Roots::default();
+    let Ok(file) = fs::File::open(root.join("proc/kallsyms")) else { return roots };
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let mut line = Vec::new();
+    while (roots.net == 0 || roots.global == 0) && file.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+        for (name, place) in
+            [(&b" net_sysctl_root\n"[..], &mut roots.net), (b" sysctl_table_root\n", &mut roots.global)]
+        {
+            if line.ends_with(name) {
+                let digits = line.get(..16).and_then(|digits| str::from_utf8(digits).ok());
+                *place = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or(0);
+            }
+        }
+        line.clear();
+    }
+    roots
+}
+
+/// The offsets of this kernel. A kernel without one of the first list cannot be watched by our programs at all.
+fn offsets(btf: &Btf<'_>) -> Result<Offsets, String> {
+    let need = |structure: &str, path: &[&str]| {
+        btf.offset(structure, path).ok_or_else(|| format!("BTF has no `{structure}.{}`", path.join(".")))
+    };
+    let want = |structure: &str, path: &[&str]| btf.offset(structure, path).unwrap_or(ABSENT);
+    Ok(Offsets {
+        kiocb_file: need("kiocb", &["ki_filp"])?,
+        kiocb_position: need("kiocb", &["ki_pos"])?,
+        file_dentry: need("file", &["f_path", "dentry"])?,
+        file_inode: need("file", &["f_inode"])?,
+        dentry_parent: need("dentry", &["d_parent"])?,
+        dentry_name: need("dentry", &["d_name", "name"])?,
+        proc_inode_sysctl: need("proc_inode", &["sysctl"])?,
+        proc_inode_inode: need("proc_inode", &["vfs_inode"])?,
+        header_root: need("ctl_table_header", &["root"])?,
+        header_set: need("ctl_table_header", &["set"])?,
+        task_tid: need("task_struct", &["pid"])?,
+        task_tgid: need("task_struct", &["tgid"])?,
+        task_comm: need("task_struct", &["comm"])?,
+        task_parent: need("task_struct", &["real_parent"])?,
+        task_leader: need("task_struct", &["group_leader"])?,
+        task_nsproxy: need("task_struct", &["nsproxy"])?,
+        nsproxy_net: need("nsproxy", &["net_ns"])?,
+        net_number: need("net", &["ns", "inum"])?,
+        net_sysctls: need("net", &["sysctls"])?,
+        device_name: need("net_device", &["name"])?,
+        device_index: need("net_device", &["ifindex"])?,
+        device_mtu: need("net_device", &["mtu"])?,
+        device_net: need("net_device", &["nd_net", "net"])?,
+        // CONFIG_AUDIT
+        task_login_uid: want("task_struct", &["loginuid"]),
+        task_session: want("task_struct", &["sessionid"]),
+        // CONFIG_IPC_NS, CONFIG_UTS_NS, CONFIG_USER_NS; the sets of IPC since 5.19.
+        nsproxy_ipc: want("nsproxy", &["ipc_ns"]),
+        nsproxy_uts: want("nsproxy", &["uts_ns"]),
+        ipc_number: want("ipc_namespace", &["ns", "inum"]),
+        ipc_set: want("ipc_namespace", &["ipc_set"]),
+        ipc_mq_set: want("ipc_namespace", &["mq_set"]),
+        uts_number: want("uts_namespace", &["ns", "inum"]),
+        user_number: want("user_namespace", &["ns", "inum"]),
+        user_set: want("user_namespace", &["set"]),
+        padding: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_bare_root_gives_facts_and_no_error() {
+        let facts = facts(host(&[]).path());
+        assert_eq!((facts.kprobes, facts.ftrace_enabled, facts.cgroup2), (Kprobes::Absent, None, None));
+        assert!(facts.offsets.unwrap_err().contains("/sys/kernel/btf/vmlinux cannot be read"));
+    }
+
+    #[test]
+    fn a_paranoid_kernel_permits_kprobes_only_with_sys_admin() {
+        for (capabilities, level, kprobes) in [
+            ("000001ffffffffff", "3", Kprobes::Permitted),
+            ("000000c000001000", "3", Kprobes::Paranoid),
+            ("000000c000001000", "2", Kprobes::Permitted),
+        ] {
+            let root = host(&[
+                ("proc/self/status", &format!("Name:\tdriftd\nCapEff:\t{capabilities}\n")),
+                ("proc/sys/kernel/perf_event_paranoid", level),
+                ("sys/bus/event_source/devices/kprobe/type", "6\n"),
+            ]);
+            assert_eq!(facts(root.path()).kprobes, kprobes, "{capabilities} at {level}");
+        }
+    }
+
+    #[test]
+    fn the_mount_of_the_whole_cgroup_hierarchy_is_taken_and_a_bind_mount_of_a_part_is_not() {
+        let root = host(&[(
+            "proc/self/mountinfo",
+            "30 23 0:26 /user.slice /mnt/part rw - cgroup2 cgroup2 rw\n\
+             31 23 0:27 / /sys/fs/cgroup/cpu rw,nosuid shared:9 - cgroup cgroup rw,cpu\n\
+             32 23 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:10 master:2 - cgroup2 cgroup2 rw\n",
+        )]);
+        assert_eq!(facts(root.path()).cgroup2, Some(PathBuf::from("/sys/fs/cgroup/unified")));
+    }
+
+    #[test]
+    fn the_roots_come_from_kallsyms_and_hidden_ones_are_zero() {
+        let kallsyms = "ffffffff81000000 T _text\nffffffff82e4c0a0 d sysctl_table_root\n\
+                        ffffffff82f4c0a0 d net_sysctl_root\n";
+        assert_eq!(
+            roots(host(&[("proc/kallsyms", kallsyms)]).path()),
+            Roots { net: 0xffff_ffff_82f4_c0a0, global: 0xffff_ffff_82e4_c0a0 }
+        );
+        let hidden = "0000000000000000 d sysctl_table_root\n0000000000000000 d net_sysctl_root\n";
+        assert_eq!(roots(host(&[("proc/kallsyms", hidden)]).path()), Roots::default());
+    }
+}

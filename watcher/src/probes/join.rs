@@ -1,0 +1,378 @@
+//! Records to hints: entry, values and return of one call are joined by its task and the time it was entered.
+//!
+//! A call whose return does not come within a second becomes a hint without a result, and is counted: the kernel has
+//! few kretprobe instances (`maxactive`), and writers who sit in the kernel use them up. Nothing here reads a clock.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
+
+use watcher_common::{Flags, Header, MtuEnter, OwnerKind as OwnerKindWire, Return, SysctlEnter, SysctlValues};
+
+use super::{
+    decode::{self, Record},
+    facts::Namespaces,
+};
+use crate::model::{Boottime, Hint, Owner, OwnerKind, SeenBy, Write};
+
+/// How long a return is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many calls wait for their return at the most. More than this many writers at once in the kernel are no longer
+/// joined but told at once, without a result.
+const WAITING: usize = 1024;
+
+/// The declared keys, as probes name them. Writes of others are counted and go no further.
+#[derive(Debug, Default)]
+pub struct Interest {
+    /// Names of sysctls with `/` between their components.
+    pub sysctls: HashSet<Box<str>>,
+    /// Names of interfaces.
+    pub interfaces: HashSet<Box<str>>,
+}
+
+/// What was heard and is no hint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Writes of keys that are not declared.
+    pub undeclared: u64,
+    /// Calls whose return did not come in time.
+    pub unreturned: u64,
+    /// Writes that the `cgroup/sysctl` program saw and the kprobe did not: somebody blinds us.
+    pub unseen: u64,
+    /// Records that could not be read.
+    pub unreadable: u64,
+}
+
+/// Joins records.
+pub struct Join {
+    interest: Interest,
+    /// Whether kprobes are attached, so that values without an entry are a sign of blindness.
+    joined: bool,
+    host: Namespaces,
+    waiting: HashMap<Call, Hint>,
+    /// The calls in the order they began to wait; those that returned are still in it.
+    order: VecDeque<(Boottime, Call)>,
+    name: String,
+    tally: Tally,
+}
+
+/// The name of a call: its task, and when it was entered.
+type Call = (u32, u64);
+
+/// Results that are not results: the call is made again (include/linux/errno.h, ERESTARTSYS and its like).
+const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
+
+impl Join {
+    /// Nothing heard yet.
+    pub fn new(interest: Interest, joined: bool, host: Namespaces) -> Join {
+        Join {
+            interest,
+            joined,
+            host,
+            waiting: HashMap::new(),
+            order: VecDeque::new(),
+            name: String::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes one record of the ring; hints that are complete go to `hints`.
+    pub fn take(&mut self, bytes: &[u8], now: Boottime, hints: &mut Vec<Hint>) {
+        match decode::decode(bytes) {
+            Ok(Record::SysctlEnter(record)) => self.sysctl_enter(&record, now, hints),
+            Ok(Record::SysctlValues(record)) => self.sysctl_values(&record, now, hints),
+            Ok(Record::MtuEnter(record)) => self.mtu_enter(&record, now, hints),
+            Ok(Record::Return(record)) => self.returned(&record, hints),
+            Err(error) => {
+                tracing::warn!("{error}");
+                self.tally.unreadable += 1;
+            }
+        }
+    }
+
+    /// Gives up on returns that are overdue.
+    pub fn expire(&mut self, now: Boottime, hints: &mut Vec<Hint>) {
+        while let Some((since, _)) = self.order.front()
+            && (now.since(*since) >= PATIENCE || self.order.len() > WAITING)
+        {
+            self.give_up(hints);
+        }
+    }
+
+    /// When [`Join::expire`] is due next.
+    pub fn deadline(&mut self) -> Option<Boottime> {
+        while let Some((_, call)) = self.order.front()
+            && !self.waiting.contains_key(call)
+        {
+            self.order.pop_front();
+        }
+        self.order.front().map(|(since, _)| since.after(PATIENCE))
+    }
+
+    /// What was counted since the last time.
+    pub fn tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
+    fn sysctl_enter(&mut self, record: &SysctlEnter, now: Boottime, hints: &mut Vec<Hint>) {
+        if !decode::path(record, &mut self.name) {
+            self.tally.unreadable += 1;
+            return;
+        }
+        if !self.interest.sysctls.contains(self.name.as_str()) {
+            self.tally.undeclared += 1;
+            return;
+        }
+        let hint = Hint {
+            write: Write::Sysctl(self.name.as_str().into()),
+            writer: Some(decode::writer(&record.header, &record.who)),
+            time: decode::entered(&record.header),
+            result: None,
+            old: None,
+            requested: None,
+            truncated: false,
+            owner: self.owner(decode::owner_kind(record.owner_kind), record.owner),
+            seen_by: SeenBy::Kprobe,
+        };
+        self.wait(&record.header, hint, now, hints);
+    }
+
+    fn sysctl_values(&mut self, record: &SysctlValues, now: Boottime, hints: &mut Vec<Hint>) {
+        let flags = record.header.flags;
+        let old = decode::value(&record.old, record.old_length, flags & Flags::OLD_CUT != 0);
+        let requested =
+            decode::value(&record.requested, record.requested_length, flags & Flags::REQUESTED_CUT != 0);
+        let truncated = flags & (Flags::OLD_CUT | Flags::REQUESTED_CUT) != 0;
+        if let Some(hint) = self.waiting.get_mut(&call(&record.header)) {
+            (hint.old, hint.requested, hint.truncated) = (old, requested, truncated);
+            return;
+        }
+        let seen_entry = record.header.entered != 0;
+        if self.joined && !seen_entry {
+            self.tally.unseen += 1;
+        }
+        let name = decode::text(&record.name);
+        if !self.interest.sysctls.contains(&*name) {
+            // Where the entry was seen it is counted already.
+            self.tally.undeclared += u64::from(!seen_entry);
+            return;
+        }
+        let hint = Hint {
+            write: Write::Sysctl(name.into()),
+            writer: Some(decode::writer(&record.header, &record.who)),
+            time: decode::entered(&record.header),
+            result: None,
+            old,
+            requested,
+            truncated,
+            owner: Owner::Unknown,
+            seen_by: if seen_entry { SeenBy::Kprobe } else { SeenBy::Cgroup },
+        };
+        match seen_entry {
+            true => self.wait(&record.header, hint, now, hints),
+            false => hints.push(hint),
+        }
+    }
+
+    fn mtu_enter(&mut self, record: &MtuEnter, now: Boottime, hints: &mut Vec<Hint>) {
+        let interface = decode::text(&record.name);
+        if !self.interest.interfaces.contains(&*interface) {
+            self.tally.undeclared += 1;
+            return;
+        }
+        let hint = Hint {
+            write: Write::Mtu { interface: interface.into(), index: record.index },
+            writer: Some(decode::writer(&record.header, &record.who)),
+            time: decode::entered(&record.header),
+            result: None,
+            old: Some(record.old.to_string().into()),
+            requested: Some(record.requested.to_string().into()),
+            truncated: false,
+            owner: self.owner(OwnerKindWire::Net, record.owner),
+            seen_by: SeenBy::Kprobe,
+        };
+        self.wait(&record.header, hint, now, hints);
+    }
+
+    fn returned(&mut self, record: &Return, hints: &mut Vec<Hint>) {
+        let Some(mut hint) = self.waiting.remove(&call(&record.header)) else { return };
+        if RESTARTS.contains(&record.result) {
+            return;
+        }
+        hint.result = Some(record.result);
+        hints.push(hint);
+    }
+
+    /// The owner that a record tells of, against the numbers of the host.
+    fn owner(&self, kind: OwnerKindWire, number: u32) -> Owner {
+        let (kind, host) = match kind {
+            OwnerKindWire::Unknown => return Owner::Unknown,
+            OwnerKindWire::Global => return Owner::Host,
+            OwnerKindWire::Net => (OwnerKind::Net, self.host.net),
+            OwnerKindWire::Ipc => (OwnerKind::Ipc, self.host.ipc),
+            OwnerKindWire::Uts => (OwnerKind::Uts, self.host.uts),
+            OwnerKindWire::User => (OwnerKind::User, self.host.user),
+        };
+        match number {
+            _ if host == 0 || number == 0 => Owner::Unknown,
+            _ if number == host => Owner::Host,
+            _ => Owner::Other(kind, number),
+        }
+    }
+
+    fn wait(&mut self, header: &Header, hint: Hint, now: Boottime, hints: &mut Vec<Hint>) {
+        let call = call(header);
+        self.waiting.insert(call, hint);
+        self.order.push_back((now, call));
+        while self.order.len() > WAITING {
+            self.give_up(hints);
+        }
+    }
+
+    fn give_up(&mut self, hints: &mut Vec<Hint>) {
+        if let Some((_, call)) = self.order.pop_front()
+            && let Some(hint) = self.waiting.remove(&call)
+        {
+            self.tally.unreturned += 1;
+            hints.push(hint);
+        }
+    }
+}
+
+fn call(header: &Header) -> Call {
+    (header.tid, header.entered)
+}
+
+#[cfg(test)]
+mod tests {
+    use watcher_common::{Kind, VERSION};
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    fn at(millis: u64) -> Boottime {
+        Boottime { nanos: millis * 1_000_000 }
+    }
+
+    fn header(kind: Kind, tid: u32, entered: u64) -> Header {
+        Header { version: VERSION, kind: kind as u8, flags: 0, size: 0, entered, time: 7, tid, tgid: tid }
+    }
+
+    fn enter(tid: u32, entered: u64, leaf: &[u8]) -> Vec<u8> {
+        let mut record = SysctlEnter::new_zeroed();
+        record.header = header(Kind::SysctlEnter, tid, entered);
+        record.owner_kind = OwnerKindWire::Global as u32;
+        record.components = 3;
+        for (slot, name) in record.path.iter_mut().zip([leaf, b"vm", b"sys"]) {
+            slot[..name.len()].copy_from_slice(name);
+        }
+        record.as_bytes().to_vec()
+    }
+
+    fn values(tid: u32, entered: u64, requested: &[u8]) -> Vec<u8> {
+        let mut record = SysctlValues::new_zeroed();
+        record.header = header(Kind::SysctlValues, tid, entered);
+        let name = b"vm/swappiness";
+        record.name[..name.len()].copy_from_slice(name);
+        record.old[..3].copy_from_slice(b"60\n");
+        record.old_length = 3;
+        record.requested[..requested.len()].copy_from_slice(requested);
+        record.requested_length = requested.len() as i32;
+        record.as_bytes().to_vec()
+    }
+
+    fn back(tid: u32, entered: u64, result: i64) -> Vec<u8> {
+        Return { header: header(Kind::SysctlReturn, tid, entered), result }.as_bytes().to_vec()
+    }
+
+    fn join(joined: bool) -> Join {
+        let interest = Interest { sysctls: ["vm/swappiness".into()].into(), ..Interest::default() };
+        Join::new(interest, joined, Namespaces::default())
+    }
+
+    /// Takes records at time 0, gives up at `until`, and shows requested value and result of each hint.
+    #[track_caller]
+    fn check(joined: bool, records: &[Vec<u8>], until: u64, wanted: &[(Option<&str>, Option<i64>)]) -> Tally {
+        let (mut join, mut hints) = (join(joined), Vec::new());
+        records.iter().for_each(|bytes| join.take(bytes, at(0), &mut hints));
+        join.expire(at(until), &mut hints);
+        let got: Vec<_> = hints.iter().map(|h| (h.requested.as_deref(), h.result)).collect();
+        assert_eq!(got, wanted);
+        join.tally()
+    }
+
+    #[test]
+    fn entry_values_and_return_of_one_call_are_one_hint() {
+        let records = [enter(1, 5, b"swappiness"), values(1, 5, b"61\n"), back(1, 5, 3)];
+        assert_eq!(check(true, &records, 0, &[(Some("61\n"), Some(3))]), Tally::default());
+    }
+
+    #[test]
+    fn calls_of_two_tasks_are_kept_apart() {
+        let records = [
+            enter(1, 5, b"swappiness"),
+            enter(2, 6, b"swappiness"),
+            values(2, 6, b"62\n"),
+            values(1, 5, b"61\n"),
+            back(1, 5, 3),
+            back(2, 6, -22),
+        ];
+        check(true, &records, 0, &[(Some("61\n"), Some(3)), (Some("62\n"), Some(-22))]);
+    }
+
+    #[test]
+    fn a_restarted_call_is_no_write() {
+        let mut records = Vec::new();
+        for entered in 5..70 {
+            records.extend([enter(1, entered, b"swappiness"), back(1, entered, -513)]);
+        }
+        records.extend([enter(1, 70, b"swappiness"), back(1, 70, 2)]);
+        assert_eq!(check(true, &records, 5000, &[(None, Some(2))]), Tally::default());
+    }
+
+    #[test]
+    fn a_return_that_does_not_come_is_given_up_on_and_counted() {
+        let records = [enter(1, 5, b"swappiness"), values(1, 5, b"61\n")];
+        check(true, &records, 999, &[]);
+        assert_eq!(check(true, &records, 1000, &[(Some("61\n"), None)]).unreturned, 1);
+    }
+
+    #[test]
+    fn values_of_a_call_given_up_on_begin_to_wait_anew() {
+        let (mut join, mut hints) = (join(true), Vec::new());
+        join.take(&enter(1, 5, b"swappiness"), at(0), &mut hints);
+        join.expire(at(1000), &mut hints);
+        join.take(&values(1, 5, b"61\n"), at(9000), &mut hints);
+        join.take(&back(1, 5, 3), at(9000), &mut hints);
+        assert_eq!(hints.len(), 2);
+        assert_eq!((hints[1].requested.as_deref(), hints[1].result), (Some("61\n"), Some(3)));
+    }
+
+    #[test]
+    fn values_without_an_entry_are_the_hint_itself_or_a_sign_of_blindness() {
+        let records = [values(1, 0, b"61\n")];
+        assert_eq!(check(false, &records, 0, &[(Some("61\n"), None)]), Tally::default());
+        assert_eq!(check(true, &records, 0, &[(Some("61\n"), None)]).unseen, 1);
+    }
+
+    #[test]
+    fn writes_of_undeclared_keys_are_counted_once_and_go_no_further() {
+        let mut other = values(1, 5, b"61\n");
+        other[120 + 3..120 + 13].copy_from_slice(b"overcommit");
+        let records = [enter(1, 5, b"overcommit"), other, back(1, 5, 3)];
+        assert_eq!(check(true, &records, 5000, &[]), Tally { undeclared: 1, ..Tally::default() });
+    }
+
+    #[test]
+    fn those_who_wait_are_bounded_and_the_oldest_is_told_first() {
+        let (mut join, mut hints) = (join(true), Vec::new());
+        for tid in 0..WAITING as u32 + 2 {
+            join.take(&enter(tid, 5, b"swappiness"), at(0), &mut hints);
+        }
+        assert_eq!(hints.iter().map(|h| h.writer.as_ref().unwrap().tid).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(join.tally().unreturned, 2);
+        assert_eq!(join.deadline(), Some(at(1000)));
+    }
+}

@@ -1,0 +1,217 @@
+//! The plan, carried out: programs into the kernel, and what they say out of it.
+//!
+//! Nothing is pinned: when the process ends, however it ends, the kernel takes every program away.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::{AsRawFd, RawFd},
+    path::Path,
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{MapData, PerCpuArray, RingBuf},
+    programs::{CgroupAttachMode, CgroupSysctl, KProbe, ProgramError},
+};
+use aya_log::EbpfLogger;
+use watcher_common::{Counter, Knobs};
+use zerocopy::IntoBytes;
+
+use super::{
+    facts::Facts,
+    plan::{LinkPlan, Plan, SysctlPlan},
+};
+
+/// The programs, built by `cargo xtask bpf`.
+#[cfg(target_arch = "x86_64")]
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../watcher-ebpf/objects/x86_64.o");
+#[cfg(target_arch = "aarch64")]
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../../watcher-ebpf/objects/aarch64.o");
+
+/// What may be asked of the programs besides the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Bytes of the ring: a power of two, and whole pages.
+    pub ring: u32,
+    /// Whether writes owned by other namespaces are sent too.
+    pub foreign: bool,
+    /// Whether the programs log what they see.
+    pub log: bool,
+}
+
+/// Programs in the kernel. Dropped, they are gone.
+pub struct Loaded {
+    ring: RingBuf<MapData>,
+    counters: PerCpuArray<MapData, u64>,
+    logger: Option<EbpfLogger<&'static dyn log::Log>>,
+    _programs: Ebpf,
+}
+
+/// Why a plan could not be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The object, its maps or its globals.
+    #[error("the programs cannot be loaded: {0}")]
+    Object(#[from] Box<aya::EbpfError>),
+    /// One program.
+    #[error("the program `{name}` cannot be {what}: {}", chain(.error))]
+    Program {
+        /// Its name.
+        name: &'static str,
+        /// What failed.
+        what: &'static str,
+        /// Why.
+        error: Box<ProgramError>,
+    },
+    /// The directory of the hierarchy.
+    #[error("`{path}` cannot be opened: {error}")]
+    Cgroup {
+        /// Its path.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The object lacks a part.
+    #[error("the embedded object has no `{0}`\nhint: build it anew with `cargo xtask bpf`")]
+    Missing(&'static str),
+}
+
+/// An error and what caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        next = error.source();
+    }
+    text
+}
+
+/// Carries a plan out. `None` where it needs no program.
+pub fn load(facts: &Facts, plan: &Plan, options: Options) -> Result<Option<Loaded>, LoadError> {
+    let kprobes = matches!(plan.sysctl, SysctlPlan::Kprobe { .. });
+    if plan.sysctl == SysctlPlan::Swept && !matches!(plan.link, LinkPlan::Kprobe { .. }) {
+        return Ok(None);
+    }
+    let knobs = knobs(facts, kprobes, options);
+    let level = if options.log { aya_log::Level::Debug as u8 } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader
+        // The programs relocate nothing: the offsets are in the knobs, and the kernel's BTF was read and freed.
+        .btf(None)
+        .override_global("KNOBS", knobs.as_bytes(), true)
+        .override_global(aya_log::LEVEL, &level, true)
+        .map_max_entries("RING", options.ring);
+    if !options.log {
+        loader.map_max_entries("AYA_LOGS", 4096);
+    }
+    let mut programs = loader.load(OBJECT).map_err(Box::new)?;
+    // Returns first: a call that is entered before its return is watched would be waited for in vain.
+    if let SysctlPlan::Kprobe { .. } = plan.sysctl {
+        kprobe(&mut programs, "sysctl_return", "proc_sys_write")?;
+        kprobe(&mut programs, "sysctl_enter", "proc_sys_write")?;
+    }
+    if let LinkPlan::Kprobe { function } = plan.link {
+        kprobe(&mut programs, "mtu_return", function)?;
+        kprobe(&mut programs, "mtu_enter", function)?;
+    }
+    match &plan.sysctl {
+        SysctlPlan::Kprobe { cgroup2: Some(path) } | SysctlPlan::Cgroup { cgroup2: path } => {
+            cgroup(&mut programs, path)?;
+        }
+        SysctlPlan::Kprobe { cgroup2: None } | SysctlPlan::Swept => {}
+    }
+    let ring = programs.take_map("RING").ok_or(LoadError::Missing("RING"))?;
+    let counters = programs.take_map("COUNTERS").ok_or(LoadError::Missing("COUNTERS"))?;
+    let logger = match options.log {
+        true => EbpfLogger::init(&mut programs)
+            .inspect_err(|error| tracing::warn!("the programs' log cannot be read: {error}"))
+            .ok(),
+        false => None,
+    };
+    Ok(Some(Loaded {
+        ring: RingBuf::try_from(ring).map_err(|_| LoadError::Missing("RING"))?,
+        counters: PerCpuArray::try_from(counters).map_err(|_| LoadError::Missing("COUNTERS"))?,
+        logger,
+        _programs: programs,
+    }))
+}
+
+fn knobs(facts: &Facts, joined: bool, options: Options) -> Knobs {
+    Knobs {
+        net_root: facts.roots.net,
+        global_root: facts.roots.global,
+        host_net: facts.host.net,
+        host_ipc: facts.host.ipc,
+        host_uts: facts.host.uts,
+        host_user: facts.host.user,
+        send_foreign: options.foreign.into(),
+        joined: joined.into(),
+        offsets: facts.offsets.clone().unwrap_or(watcher_common::Offsets::NONE),
+    }
+}
+
+fn kprobe(programs: &mut Ebpf, name: &'static str, function: &str) -> Result<(), LoadError> {
+    let program: &mut KProbe = program(programs, name)?;
+    program.load().map_err(failed(name, "loaded"))?;
+    program.attach(function, 0).map(drop).map_err(failed(name, "attached"))
+}
+
+fn cgroup(programs: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
+    let directory =
+        File::open(path).map_err(|error| LoadError::Cgroup { path: path.display().to_string(), error })?;
+    let program: &mut CgroupSysctl = program(programs, "sysctl_values")?;
+    program.load().map_err(failed("sysctl_values", "loaded"))?;
+    // `Single` sets no flag: the kernel refuses any with a link, and makes it "allow multi" itself.
+    program
+        .attach(directory, CgroupAttachMode::Single)
+        .map(drop)
+        .map_err(failed("sysctl_values", "attached"))
+}
+
+fn program<'a, P>(programs: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program>,
+{
+    let program = programs.program_mut(name).ok_or(LoadError::Missing(name))?;
+    program.try_into().map_err(|_| LoadError::Missing(name))
+}
+
+fn failed(name: &'static str, what: &'static str) -> impl Fn(ProgramError) -> LoadError {
+    move |error| LoadError::Program { name, what, error: Box::new(error) }
+}
+
+impl Loaded {
+    /// Takes every record there is.
+    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) {
+        while let Some(record) = self.ring.next() {
+            take(&record);
+        }
+    }
+
+    /// What a counter stands at, over all CPUs.
+    pub fn count(&self, counter: Counter) -> u64 {
+        match self.counters.get(&(counter as u32), 0) {
+            Ok(values) => values.iter().sum(),
+            Err(error) => {
+                tracing::warn!("a counter cannot be read: {error}");
+                0
+            }
+        }
+    }
+
+    /// Passes the programs' own log lines on.
+    pub fn flush_log(&mut self) {
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+    }
+}
+
+impl AsRawFd for Loaded {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ring.as_raw_fd()
+    }
+}

@@ -1,0 +1,11 @@
+//! The store: what was recorded, in SQLite. One writer, on a thread of its own; readers open it beside.
+//!
+//! What is recorded and why a crash at any point loses nothing that was told is in docs/architecture.md.
+
+mod read;
+mod schema;
+mod write;
+
+pub use read::{Past, Reader, Row};
+pub use schema::{StoreError, open};
+pub use write::{Batch, Store, Work};

@@ -1,0 +1,168 @@
+//! Reading the store: what an earlier run left, and what was recorded. Readers never wait for the writer.
+
+use std::{fmt::Display, path::{Path, PathBuf}, str::FromStr};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::schema::{StoreError, file, open_read_only};
+use crate::model::{Capture, Delivered, Deployment, DeploymentId, Entry, Finding};
+
+/// How many messages of the past are read: as many as are remembered.
+const DELIVERIES: i64 = 1024;
+
+/// What an earlier run left.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// Findings that were open.
+    pub findings: Vec<Finding>,
+    /// Expectations that were captured.
+    pub captures: Vec<Capture>,
+    /// Deployments in force, the last delivered last: one for each application and environment.
+    pub in_force: Vec<Deployment>,
+    /// Deployments under way, with the time they started.
+    pub under_way: Vec<(Deployment, Timestamp)>,
+    /// Messages that were taken, oldest first.
+    pub delivered: Vec<Delivered>,
+}
+
+/// An entry with its number.
+#[derive(Debug, PartialEq)]
+pub struct Row {
+    /// Its number: later entries have higher ones.
+    pub number: i64,
+    /// The entry.
+    pub entry: Entry,
+}
+
+/// Reads.
+pub struct Reader {
+    db: Connection,
+    path: PathBuf,
+}
+
+impl Reader {
+    /// Opens the store of a state directory. `None` where there is none yet.
+    pub fn open(state: &Path) -> Result<Option<Reader>, StoreError> {
+        Ok(open_read_only(state)?.map(|db| Reader { db, path: file(state) }))
+    }
+
+    /// What an earlier run left.
+    pub fn past(&self) -> Result<Past, StoreError> {
+        Ok(Past {
+            findings: self.all("SELECT body FROM findings WHERE state = 'opened' ORDER BY rowid", &[], |row| {
+                parse_json(&row.text(0)?)
+            })?,
+            captures: self.all("SELECT rule, key, value, commit_id FROM captures", &[], |row| {
+                Ok(Capture {
+                    rule: row.text(0)?.into(),
+                    key: row.parse(1)?,
+                    value: parse_json(&serde_json::Value::from(row.text(2)?).to_string())?,
+                    commit: row.parse(3)?,
+                })
+            })?,
+            in_force: self.all(IN_FORCE, &[], deployment)?,
+            under_way: self.all(UNDER_WAY, &[], |row| Ok((deployment(row)?, row.parse(5)?)))?,
+            delivered: self.all(DELIVERED, &[&DELIVERIES], |row| {
+                Ok(Delivered {
+                    id: row.optional(0)?,
+                    phase: row.parse(1)?,
+                    commit: row.parse(2)?,
+                    digest: row.0.get(3).map_err(|error| error.to_string())?,
+                    at: row.parse(4)?,
+                    deployment: DeploymentId(row.text(5)?.into()),
+                })
+            })?,
+        })
+    }
+
+    /// Entries after a number that a sink has still to tell, oldest first.
+    pub fn untold(&self, sink: &str, after: i64, most: usize) -> Result<Vec<Row>, StoreError> {
+        let sql = "SELECT id, body FROM outbox JOIN entries ON id = entry
+                   WHERE sink = ?1 AND entry > ?2 ORDER BY entry LIMIT ?3";
+        self.all(sql, params![sink, after, most as i64], numbered)
+    }
+
+    /// Entries after a number, oldest first.
+    pub fn after(&self, number: i64, most: usize) -> Result<Vec<Row>, StoreError> {
+        let sql = "SELECT id, body FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2";
+        self.all(sql, params![number, most as i64], numbered)
+    }
+
+    /// The number before the last `count` entries.
+    pub fn before_last(&self, count: usize) -> Result<i64, StoreError> {
+        let sql = "SELECT id FROM entries ORDER BY id DESC LIMIT 1 OFFSET ?1";
+        let found = self.db.query_row(sql, [count as i64], |row| row.get(0)).optional();
+        found.map(|number| number.unwrap_or(0)).map_err(|error| self.failed(error))
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: &[&dyn rusqlite::ToSql],
+        read: impl Fn(&RowReader<'_, '_>) -> Result<T, String>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.db.prepare_cached(sql).map_err(|error| self.failed(error))?;
+        let mut rows = statement.query(params).map_err(|error| self.failed(error))?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
+            let row = read(&RowReader(row));
+            all.push(row.map_err(|what| StoreError::Row { path: self.path.clone(), what })?);
+        }
+        Ok(all)
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::Database { path: self.path.clone(), what: "cannot be read", error }
+    }
+}
+
+const IN_FORCE: &str = "SELECT deployment, commit_id, app, environment, undated FROM deployments AS d
+    WHERE status = 'finished' AND NOT EXISTS (
+        SELECT 1 FROM deployments AS later WHERE later.status = 'finished'
+            AND later.app IS d.app AND later.environment IS d.environment
+            AND (later.ended, later.rowid) > (d.ended, d.rowid))
+    ORDER BY ended, rowid";
+
+const UNDER_WAY: &str = "SELECT deployment, commit_id, app, environment, undated, started FROM deployments
+    WHERE status = 'started' ORDER BY started, rowid";
+
+const DELIVERED: &str = "SELECT id, phase, commit_id, digest, at, deployment FROM (
+        SELECT * FROM deliveries ORDER BY number DESC LIMIT ?1)
+    ORDER BY number";
+
+fn deployment(row: &RowReader<'_, '_>) -> Result<Deployment, String> {
+    Ok(Deployment {
+        id: DeploymentId(row.text(0)?.into()),
+        commit: row.parse(1)?,
+        app: row.optional(2)?,
+        environment: row.optional(3)?,
+        undated: row.0.get(4).map_err(|error| error.to_string())?,
+    })
+}
+
+fn numbered(row: &RowReader<'_, '_>) -> Result<Row, String> {
+    let number = row.0.get(0).map_err(|error| error.to_string())?;
+    Ok(Row { number, entry: parse_json(&row.text(1)?)? })
+}
+
+fn parse_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| format!("{error} in `{text}`"))
+}
+
+/// A row whose columns are checked: whoever is root can write anything into the file.
+struct RowReader<'a, 'b>(&'a rusqlite::Row<'b>);
+
+impl RowReader<'_, '_> {
+    fn text(&self, column: usize) -> Result<String, String> {
+        self.0.get(column).map_err(|error| error.to_string())
+    }
+
+    fn optional(&self, column: usize) -> Result<Option<String>, String> {
+        self.0.get(column).map_err(|error| error.to_string())
+    }
+
+    fn parse<T: FromStr<Err: Display>>(&self, column: usize) -> Result<T, String> {
+        self.text(column)?.parse().map_err(|error: T::Err| error.to_string())
+    }
+}

@@ -1,0 +1,105 @@
+//! Opening the database: its schema in numbered files, each applied once, in order.
+
+use std::{fs, io, os::unix::fs::PermissionsExt, path::{Path, PathBuf}};
+
+use rusqlite::{Connection, OpenFlags};
+
+/// The schema files, the first at version 1. A file that was ever released is never changed.
+const SCHEMA: [&str; 1] = [include_str!("schema/0001.sql")];
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The directory.
+    #[error("`{path}` cannot be made the store's directory: {error}\nhint: name another one as `state:`, or run as root")]
+    Directory {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The database.
+    #[error("the store `{path}` {what}: {error}")]
+    Database {
+        /// Its file.
+        path: PathBuf,
+        /// What failed.
+        what: &'static str,
+        /// Why.
+        error: rusqlite::Error,
+    },
+    /// A newer version wrote it.
+    #[error(
+        "the store `{path}` is of version {found}, and this driftd knows versions up to {known}\n\
+         hint: install the newer driftd again, or move the file aside"
+    )]
+    Newer {
+        /// Its file.
+        path: PathBuf,
+        /// Its version.
+        found: usize,
+        /// The newest this program knows.
+        known: usize,
+    },
+    /// A row does not hold what it should.
+    #[error("the store `{path}` holds a row that cannot be read: {what}\nhint: move the file aside; driftd begins a new one")]
+    Row {
+        /// Its file.
+        path: PathBuf,
+        /// Which, and why.
+        what: String,
+    },
+}
+
+/// The database in a state directory.
+pub fn file(state: &Path) -> PathBuf {
+    state.join("driftd.db")
+}
+
+/// Opens the database of a state directory for writing; makes both where they are missing, readable by the owner
+/// only.
+pub fn open(state: &Path) -> Result<Connection, StoreError> {
+    let directory = |error| StoreError::Directory { path: state.to_owned(), error };
+    fs::create_dir_all(state).map_err(directory)?;
+    fs::set_permissions(state, fs::Permissions::from_mode(0o700)).map_err(directory)?;
+    let path = file(state);
+    let failed = |what| {
+        let path = path.clone();
+        move |error| StoreError::Database { path, what, error }
+    };
+    let mut db = Connection::open(&path).map_err(failed("cannot be opened"))?;
+    // WAL: readers never wait for the writer. FULL: what was committed is on the disk (sqlite.org/pragma.html).
+    db.pragma_update(None, "journal_mode", "WAL").map_err(failed("cannot be set up"))?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed("cannot be set up"))?;
+    db.pragma_update(None, "foreign_keys", true).map_err(failed("cannot be set up"))?;
+    let found: u32 =
+        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed("has no version"))?;
+    let found = found as usize;
+    if found > SCHEMA.len() {
+        return Err(StoreError::Newer { path, found, known: SCHEMA.len() });
+    }
+    for (sql, version) in SCHEMA.iter().zip(1..).skip(found) {
+        let mut step = || {
+            let change = db.transaction()?;
+            change.execute_batch(sql)?;
+            change.pragma_update(None, "user_version", version)?;
+            change.commit()
+        };
+        step().map_err(failed("cannot be brought up to date"))?;
+    }
+    Ok(db)
+}
+
+/// Opens the database of a state directory for reading. `None` where there is none yet.
+pub fn open_read_only(state: &Path) -> Result<Option<Connection>, StoreError> {
+    let path = file(state);
+    if !path.exists() {
+        return Ok(None);
+    }
+    // SQLite makes the shared memory of the WAL even for a reader, so that read-only is said to the connection.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(&path, flags)
+        .or_else(|_| Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY))
+        .and_then(|db| db.pragma_update(None, "query_only", true).map(|()| db));
+    db.map(Some).map_err(|error| StoreError::Database { path, what: "cannot be opened", error })
+}

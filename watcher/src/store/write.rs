@@ -1,0 +1,227 @@
+//! The one writer. It takes what has gathered, commits it at once, and only then lets anyone know.
+
+use std::{path::Path, sync::mpsc::SyncSender, time::Duration};
+
+use rusqlite::{Connection, Transaction, params};
+use tokio::sync::mpsc::{Receiver, error::TryRecvError};
+
+use super::schema::{StoreError, open};
+use crate::model::{
+    Capture, Delivered, DeploymentNews, DeploymentStatus, Entry, Finding, FindingState, What,
+};
+
+/// How much is taken into one transaction: enough that a burst costs few commits, little enough that nobody waits
+/// long for one.
+const GATHERED: usize = 256;
+
+/// How long the writer waits before it tries again what could not be written.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is written in one transaction or not at all.
+#[derive(Default)]
+pub struct Batch {
+    /// What happened, in order. Each is told.
+    pub entries: Vec<Entry>,
+    /// Open findings whose value moved on.
+    pub moved: Vec<Finding>,
+    /// A message that was taken.
+    pub delivered: Option<Delivered>,
+    /// Expectations that were captured.
+    pub captures: Vec<Capture>,
+    /// Who wants to know what became of it.
+    pub done: Vec<Done>,
+}
+
+/// Called once: with true when the batch is durable, with false when it could not be written.
+pub type Done = Box<dyn FnOnce(bool) + Send>;
+
+impl Batch {
+    /// Whether there is nothing to write and nobody to tell.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.moved.is_empty()
+            && self.delivered.is_none()
+            && self.captures.is_empty()
+            && self.done.is_empty()
+    }
+}
+
+/// What the writer is asked to do.
+pub enum Work {
+    /// Write.
+    Record(Batch),
+    /// A sink told all entries up to and with this number.
+    Told {
+        /// The sink.
+        sink: &'static str,
+        /// The number.
+        entry: i64,
+    },
+}
+
+/// The writer.
+pub struct Store {
+    db: Connection,
+    sinks: Vec<&'static str>,
+}
+
+impl Store {
+    /// Opens the store in a state directory. Every entry is to be told at each of the sinks.
+    pub fn open(state: &Path, sinks: Vec<&'static str>) -> Result<Store, StoreError> {
+        Ok(Store { db: open(state)?, sinks })
+    }
+
+    /// Writes until nobody sends any more. After each commit `wake` is rung.
+    pub fn run(mut self, mut work: Receiver<Work>, wake: &SyncSender<()>) {
+        let mut gathered = Vec::new();
+        while let Some(first) = work.blocking_recv() {
+            gathered.push(first);
+            while gathered.len() < GATHERED {
+                match work.try_recv() {
+                    Ok(more) => gathered.push(more),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
+            }
+            self.settle(&mut gathered);
+            let _ = wake.try_send(());
+        }
+    }
+
+    /// Writes what was gathered, and again until it is written. Who asked for it hears of the first failure, so that
+    /// a sender can try elsewhere or later; what a full disk held up is written when there is room.
+    fn settle(&mut self, gathered: &mut Vec<Work>) {
+        while let Err(error) = self.write(gathered) {
+            done(gathered, false);
+            if matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation)) {
+                tracing::error!("the store refuses what was to be recorded, and it is lost: {error}");
+                break;
+            }
+            tracing::error!("the store cannot be written: {error}\nhint: free some room for it");
+            std::thread::sleep(PAUSE);
+        }
+        done(gathered, true);
+        gathered.clear();
+    }
+
+    fn write(&mut self, gathered: &[Work]) -> rusqlite::Result<()> {
+        // That something was told may be forgotten by a power cut: it is then told again, under the same number.
+        let only_told = gathered.iter().all(|work| matches!(work, Work::Told { .. }));
+        self.db.pragma_update(None, "synchronous", if only_told { "NORMAL" } else { "FULL" })?;
+        let change = self.db.transaction()?;
+        for work in gathered {
+            match work {
+                Work::Record(batch) => record(&change, batch, &self.sinks)?,
+                Work::Told { sink, entry } => {
+                    change
+                        .prepare_cached("DELETE FROM outbox WHERE sink = ?1 AND entry <= ?2")?
+                        .execute(params![sink, entry])?;
+                }
+            }
+        }
+        change.commit()
+    }
+}
+
+fn done(gathered: &mut [Work], durable: bool) {
+    for work in gathered {
+        if let Work::Record(batch) = work {
+            batch.done.drain(..).for_each(|done| done(durable));
+        }
+    }
+}
+
+fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::Result<()> {
+    for entry in &batch.entries {
+        let body = json(entry)?;
+        let key = entry.what.key().map(ToString::to_string);
+        change
+            .prepare_cached("INSERT INTO entries (time, kind, key, body) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![entry.time.to_string(), entry.what.kind(), key, body])?;
+        let number = change.last_insert_rowid();
+        for sink in sinks {
+            change
+                .prepare_cached("INSERT INTO outbox (entry, sink) VALUES (?1, ?2)")?
+                .execute(params![number, sink])?;
+        }
+        match &entry.what {
+            What::Finding(finding) => put_finding(change, finding)?,
+            What::Deployment(news) => put_deployment(change, news, &entry.time.to_string())?,
+            _ => {}
+        }
+    }
+    for finding in &batch.moved {
+        put_finding(change, finding)?;
+    }
+    if let Some(delivered) = &batch.delivered {
+        change
+            .prepare_cached(
+                "INSERT INTO deliveries (id, phase, commit_id, digest, at, deployment)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                delivered.id,
+                delivered.phase.as_str(),
+                delivered.commit.as_str(),
+                delivered.digest,
+                delivered.at.to_string(),
+                delivered.deployment.0,
+            ])?;
+    }
+    for capture in &batch.captures {
+        change
+            .prepare_cached(
+                "INSERT INTO captures (rule, key, value, commit_id) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET value = excluded.value, commit_id = excluded.commit_id",
+            )?
+            .execute(params![
+                capture.rule,
+                capture.key.to_string(),
+                capture.value.as_str(),
+                capture.commit.as_str()
+            ])?;
+    }
+    Ok(())
+}
+
+fn put_finding(change: &Transaction<'_>, finding: &Finding) -> rusqlite::Result<()> {
+    let state = match finding.state {
+        FindingState::Opened => "opened",
+        FindingState::Healed => "healed",
+    };
+    change
+        .prepare_cached(
+            "INSERT INTO findings (finding, rule, key, state, body) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (finding) DO UPDATE SET state = excluded.state, body = excluded.body",
+        )?
+        .execute(params![finding.finding.0, finding.rule, finding.key.to_string(), state, json(finding)?])
+        .map(drop)
+}
+
+fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -> rusqlite::Result<()> {
+    let (started, ended) = match news.status {
+        DeploymentStatus::Started => (Some(time), None),
+        _ => (None, Some(time)),
+    };
+    change
+        .prepare_cached(
+            "INSERT INTO deployments (deployment, commit_id, app, environment, status, undated, started, ended)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (deployment) DO UPDATE SET status = excluded.status,
+                started = coalesce(excluded.started, started), ended = excluded.ended",
+        )?
+        .execute(params![
+            news.deployment.0,
+            news.commit.as_str(),
+            news.app,
+            news.environment,
+            news.status.as_str(),
+            news.undated,
+            started,
+            ended
+        ])
+        .map(drop)
+}
+
+fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
+    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
+}
