@@ -5,6 +5,7 @@
 pub mod deploys;
 pub mod judge;
 pub mod kernel;
+pub mod config;
 pub mod model;
 pub mod probes;
 pub mod store;

@@ -8,4 +8,4 @@ mod slow;
 
 pub use clock::{boot_id, now};
 pub use reader::{ReadError, Reader};
-pub use slow::{SlowReader, is_slow};
+pub use slow::{Answer, SlowReader, is_slow};

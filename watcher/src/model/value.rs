@@ -31,12 +31,17 @@ impl Value {
             if !canonical.is_empty() {
                 canonical.push(' ');
             }
-            match word.parse::<i128>() {
-                Ok(number) => canonical.push_str(&number.to_string()),
-                Err(_) => canonical.push_str(word),
+            match number(key, word) {
+                Some(number) => canonical.push_str(&number.to_string()),
+                None => canonical.push_str(word),
             }
         }
         Value(canonical.into())
+    }
+
+    /// What is shown in place of a secret.
+    pub fn secret() -> Value {
+        Value("(secret)".into())
     }
 
     /// The canonical text.
@@ -47,6 +52,24 @@ impl Value {
     /// The value as a quantity, where it is one number with or without a unit.
     pub fn quantity(&self) -> Option<Quantity> {
         self.0.parse().ok()
+    }
+}
+
+/// A word as the number that the kernel takes it for. Writes of sysctls know octal and hexadecimal numbers
+/// (`proc_get_long` in kernel/sysctl.c: `strtoul_lenient` with base 0).
+fn number(key: &Key, word: &str) -> Option<i128> {
+    let digits = word.trim_start_matches(['-', '+']);
+    let radix = match key {
+        Key::Sysctl { .. } if digits.starts_with("0x") || digits.starts_with("0X") => 16,
+        Key::Sysctl { .. } if digits.len() > 1 && digits.starts_with('0') => 8,
+        _ => return word.parse().ok(),
+    };
+    let number = i128::from_str_radix(digits.get(if radix == 16 { 2 } else { 1 }..)?, radix).ok()?;
+    match word.len() - digits.len() {
+        0 => Some(number),
+        1 if word.starts_with('-') => Some(-number),
+        1 => Some(number),
+        _ => None,
     }
 }
 
@@ -140,7 +163,9 @@ mod tests {
     #[test]
     fn values_compare_in_canonical_form() {
         check("vm.swappiness", "60\n", "60");
-        check("vm.swappiness", " 060 ", "60");
+        check("vm.swappiness", " +60 ", "60");
+        check("vm.swappiness", "074 0x3C -0x1 08 --1 0", "60 60 -1 08 --1 0");
+        check("/sys/block/sda/queue/nr_requests", "064", "64");
         check("net.ipv4.tcp_rmem", "4096\t131072\t6291456\n", "4096 131072 6291456");
         check("kernel.core_pattern", "|/bin/dump  %p\n", "|/bin/dump  %p");
         check("kernel.hostname", "007\n", "007");

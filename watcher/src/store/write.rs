@@ -24,8 +24,8 @@ pub struct Batch {
     pub entries: Vec<Entry>,
     /// Open findings whose value moved on.
     pub moved: Vec<Finding>,
-    /// A message that was taken.
-    pub delivered: Option<Delivered>,
+    /// Messages that were taken.
+    pub delivered: Vec<Delivered>,
     /// Expectations that were captured.
     pub captures: Vec<Capture>,
     /// Who wants to know what became of it.
@@ -40,7 +40,7 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
             && self.moved.is_empty()
-            && self.delivered.is_none()
+            && self.delivered.is_empty()
             && self.captures.is_empty()
             && self.done.is_empty()
     }
@@ -152,7 +152,7 @@ fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::
     for finding in &batch.moved {
         put_finding(change, finding)?;
     }
-    if let Some(delivered) = &batch.delivered {
+    for delivered in &batch.delivered {
         change
             .prepare_cached(
                 "INSERT INTO deliveries (id, phase, commit_id, digest, at, deployment)

@@ -1,0 +1,218 @@
+//! The file as a whole: its fields, their defaults and limits. Only [`load`] reads anything.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    duration,
+    node::{self, Entry, Tree},
+    problem::{Problems, Wrong},
+    rules, scalar,
+    webhook::{Webhook, webhook},
+};
+use crate::model::{Probes, Rule};
+
+/// The configuration, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The directory of the store (`state:`).
+    pub state: PathBuf,
+    /// The Unix socket of the daemon (`socket:`).
+    pub socket: PathBuf,
+    /// The listener for deployments (`webhook:`); none where the section is absent.
+    pub webhook: Option<Webhook>,
+    /// Which probes are used (`probes:`).
+    pub probes: Probes,
+    /// How often every declared key is re-read (`sweep:`).
+    pub sweep: Duration,
+    /// The size of the ring buffer in bytes (`ring:`): a power of two. The kernel wants whole pages; on hosts
+    /// whose pages are larger than 4096 bytes that is for the loader to see.
+    pub ring: u32,
+    /// How long a deploy window stays open without a word (`deploy_timeout:`).
+    pub deploy_timeout: Duration,
+    /// The rules (`drift_rules:`), in the order of the file.
+    pub rules: Vec<Rule>,
+    /// What is worth a word at start and is no mistake.
+    pub warnings: Vec<String>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read `{}`: {source}\nhint: {}", path.display(), read_hint(source))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is larger than any configuration is.
+    #[error("found more than {MAX_FILE} bytes in `{}`, wanted a configuration\nhint: name the right file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no text.
+    #[error(
+        "found the byte 0x{byte:02x} at {}:{line}:{column}, wanted UTF-8 text\n\
+         hint: convert the file, as with `iconv -t UTF-8`",
+        path.display()
+    )]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The line of the byte, counted from 1.
+        line: usize,
+        /// Its column, in characters counted from 1.
+        column: usize,
+        /// The first byte that no UTF-8 text has in this place.
+        byte: u8,
+    },
+    /// The file has mistakes.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+}
+
+/// The most bytes a configuration may have: 10,000 rules fit, and a wrong file is refused at once.
+pub const MAX_FILE: usize = 1 << 20;
+
+fn read_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "name a file that exists; an empty one means all defaults",
+        io::ErrorKind::PermissionDenied => "run as the user that may read it, usually root",
+        _ => "name a regular file",
+    }
+}
+
+/// Reads and checks a file.
+///
+/// # Errors
+/// The file cannot be read, is too large, is no text, or has mistakes: then all of them.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too large from one that just fits.
+    File::open(path)
+        .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    if bytes.len() > MAX_FILE {
+        return Err(ConfigError::TooLarge { path: path.to_owned() });
+    }
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let (good, bad) = bytes.split_at(error.valid_up_to());
+            let good = String::from_utf8_lossy(good);
+            return Err(ConfigError::NotText {
+                path: path.to_owned(),
+                line: good.matches('\n').count() + 1,
+                column: good.chars().rev().take_while(|c| *c != '\n').count() + 1,
+                byte: bad.first().copied().unwrap_or_default(),
+            });
+        }
+    };
+    Ok(parse(&path.display().to_string(), text)?)
+}
+
+pub(super) const FIELDS: [&str; 8] =
+    ["state", "socket", "webhook", "probes", "sweep", "ring", "deploy_timeout", "drift_rules"];
+
+/// Checks a text; `file` is the name it is shown under.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut problems = Problems::new(file, text);
+    let mut config = Config {
+        state: "/var/lib/driftd".into(),
+        socket: "/run/driftd/driftd.sock".into(),
+        webhook: None,
+        probes: Probes::default(),
+        sweep: Duration::from_secs(60),
+        ring: 1 << 20,
+        // Longer than a rollout step takes, short enough that a lost `finished` does not hide drift for a shift.
+        deploy_timeout: Duration::from_secs(15 * 60),
+        rules: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let node = node::parse(text, &mut problems);
+    match node.as_ref().map(|node| (node, &node.tree)) {
+        None | Some((_, Tree::Nothing)) => {}
+        Some((_, Tree::Map(entries))) => {
+            for entry in entries {
+                field(entry, &mut config, &mut problems);
+            }
+        }
+        Some((node, _)) => {
+            let hint = format!("at the top stand {}", super::problem::listed(FIELDS));
+            problems.push(node.span, node.described(), Wrong::new("a map").hint(hint));
+        }
+    }
+    if config.rules.is_empty() {
+        config.warnings.push("no rules: nothing is compared".into());
+    }
+    config.warnings.extend(rules::moving(&config.rules));
+    problems.or(config)
+}
+
+/// Takes one field of the top level. A field with a mistake leaves its default: the mistake is what is told.
+fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
+    const SECOND: Duration = Duration::from_secs(1);
+    let node = &entry.value;
+    match &*entry.name.text {
+        "state" => config.state = scalar::path(node, problems).unwrap_or_default(),
+        "socket" => config.socket = socket(entry, problems).unwrap_or_default(),
+        "webhook" => config.webhook = webhook(entry, problems),
+        "probes" => config.probes = scalar::choice(node, &PROBES, problems).unwrap_or_default(),
+        "sweep" | "deploy_timeout" => {
+            let read = |text: &str| duration::at_least(SECOND, text);
+            let duration = scalar::value(node, duration::WANTED, problems, read).unwrap_or_default();
+            match &*entry.name.text {
+                "sweep" => config.sweep = duration,
+                _ => config.deploy_timeout = duration,
+            }
+        }
+        "ring" => config.ring = scalar::value(node, RING, problems, ring).unwrap_or_default(),
+        "drift_rules" => config.rules = rules::rules(node, problems),
+        _ => scalar::unknown(&entry.name, "a field of the configuration", &FIELDS, problems),
+    }
+}
+
+const PROBES: [(&str, Probes); 5] = [
+    ("auto", Probes::Auto),
+    ("kprobe", Probes::Kprobe),
+    ("cgroup", Probes::Cgroup),
+    ("netlink", Probes::Netlink),
+    ("none", Probes::None),
+];
+
+/// The path of the socket, no longer than the kernel's `sockaddr_un` holds with its final zero (unix(7)).
+fn socket(entry: &Entry, problems: &mut Problems) -> Option<PathBuf> {
+    const MOST: usize = 107;
+    let path = scalar::path(&entry.value, problems)?;
+    let length = path.as_os_str().len();
+    if length > MOST {
+        let wrong =
+            Wrong::new(format!("at most {MOST}")).hint("the kernel takes no longer name for a socket");
+        problems.push(entry.value.span, format!("a path of {length} bytes"), wrong);
+        return None;
+    }
+    Some(path)
+}
+
+const RING: &str = "a power of two from `4KiB` to `64MiB`";
+
+/// The size of the ring: what `BPF_MAP_TYPE_RINGBUF` takes (kernel `kernel/bpf/ringbuf.c`, `ringbuf_map_alloc`), and no more
+/// locked memory than a small daemon may ask for.
+fn ring(text: &str) -> Result<u32, Wrong> {
+    let bytes = scalar::quantity(text).map_err(|wrong| Wrong { wanted: RING.into(), ..wrong })?.number();
+    u32::try_from(bytes)
+        .ok()
+        .filter(|bytes| bytes.is_power_of_two() && (4096..=64 << 20).contains(bytes))
+        .ok_or_else(|| Wrong::new(RING))
+}

@@ -1,0 +1,22 @@
+//! The configuration file: text in, checked [`Config`] out, or every mistake at once, each with its place.
+//!
+//! Nothing here opens a path that the file names, asks a clock or looks at the host: [`parse`] is pure, and
+//! [`load`] reads the one file and no other. What a key or an expectation is, `model` says.
+//!
+//! The way of a text: `node` turns YAML into a tree that keeps the place of everything, and knows no field;
+//! `file`, `webhook` and `rules` walk the tree, take what they know and push a `problem` for what they do not;
+//! `scalar` and `duration` read single values.
+
+mod duration;
+mod file;
+mod node;
+mod problem;
+mod rules;
+mod scalar;
+#[cfg(test)]
+mod tests;
+mod webhook;
+
+pub use file::{Config, ConfigError, MAX_FILE, load, parse};
+pub use problem::{Problem, Problems, Span};
+pub use webhook::{Tls, Webhook};

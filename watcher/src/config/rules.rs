@@ -1,0 +1,338 @@
+//! `drift_rules:`: a name and, in the short form, a string of keys, or, in the full form, a map of fields.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use super::{
+    duration,
+    node::{Entry, Name, Node, Tree},
+    problem::{Problems, Span, Wrong, quoted},
+    scalar,
+};
+use crate::model::{Expectation, Key, Margin, Quantity, Rule, Severity, Source};
+
+pub(super) const FIELDS: [&str; 9] =
+    ["keys", "expect", "one_of", "min", "max", "within", "severity", "for", "settle"];
+
+const KEYS: &str = "keys with spaces between them";
+
+/// Checks the section. The rules that have no mistake; the others are in `problems`.
+pub(super) fn rules(node: &Node, problems: &mut Problems) -> Vec<Rule> {
+    match &node.tree {
+        // All rules commented out.
+        Tree::Nothing => Vec::new(),
+        Tree::Map(entries) => entries.iter().filter_map(|entry| rule(entry, problems)).collect(),
+        Tree::Scalar(_) | Tree::List(_) => {
+            let wrong = Wrong::new("a map of rules")
+                .hint("a name, then the keys: `limits: \"fs.file-max vm.swappiness\"`");
+            problems.push(node.span, node.described(), wrong);
+            Vec::new()
+        }
+    }
+}
+
+/// The one warning about keys that move by themselves and are under an expectation without a threshold.
+pub(super) fn moving(rules: &[Rule]) -> Option<String> {
+    let mut seen = HashSet::new();
+    let moving: Vec<String> = rules
+        .iter()
+        .filter(|rule| matches!(rule.expectation, Expectation::Captured(None) | Expectation::Equal(_)))
+        .flat_map(|rule| rule.keys.iter().map(move |key| (key, &rule.name)))
+        .filter(|(key, _)| key.moves_by_itself() && seen.insert(*key))
+        .map(|(key, rule)| format!("`{key}` (rule `{rule}`)"))
+        .collect();
+    if moving.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "these move by themselves, so they are kept in the snapshot and never judged: {}\nhint: judge them against a threshold: `min`, `max` or `within`",
+        moving.join(", ")
+    ))
+}
+
+#[derive(Default)]
+struct Written<'n> {
+    keys: Option<&'n Entry>,
+    expect: Option<&'n Entry>,
+    one_of: Option<&'n Entry>,
+    min: Option<&'n Entry>,
+    max: Option<&'n Entry>,
+    within: Option<&'n Entry>,
+    severity: Option<&'n Entry>,
+    hold: Option<&'n Entry>,
+    settle: Option<&'n Entry>,
+}
+
+fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
+    check_name(&entry.name, problems);
+    let written = match &entry.value.tree {
+        // The short form: the rule's value is its keys.
+        Tree::Scalar(_) => Written { keys: Some(entry), ..Written::default() },
+        Tree::Map(fields) => written(fields, problems),
+        Tree::Nothing | Tree::List(_) => {
+            let wrong = Wrong::new(format!("{KEYS}, or a map with `keys`"));
+            problems.push(entry.value.span, entry.value.described(), wrong);
+            return None;
+        }
+    };
+    if written.keys.is_none() {
+        let wrong = Wrong::new("`keys` in it").hint("what the rule is about, as in `keys: vm.swappiness`");
+        problems.push(entry.name.span, "a rule without `keys`", wrong);
+    }
+    // Everything is looked at before the first mistake ends the rule.
+    let keys = written.keys.and_then(|entry| keys(&entry.value, problems));
+    let expectation = expectation(&written, problems);
+    let severity = match written.severity {
+        Some(entry) => scalar::choice(&entry.value, &SEVERITIES, problems),
+        None => Some(Severity::default()),
+    };
+    let hold = duration_or(written.hold, Duration::ZERO, problems);
+    let settle = duration_or(written.settle, Rule::DEFAULT_SETTLE, problems);
+    let (keys, expectation) = (keys?, expectation?);
+    if has_threshold(&expectation) {
+        for (key, span) in &keys {
+            check_single(key, *span, problems);
+        }
+    }
+    let declared = [written.expect, written.one_of, written.min, written.max, written.within];
+    // Of `min` and `max` the one that stands above the other.
+    let line = declared.iter().flatten().map(|entry| entry.name.span.line).min();
+    let line = line.or(written.keys.map(|entry| entry.name.span.line))?;
+    Some(Rule {
+        name: Arc::from(&*entry.name.text),
+        keys: keys.into_iter().map(|(key, _)| key).collect(),
+        expectation,
+        severity: severity?,
+        hold: hold?,
+        settle: settle?,
+        source: Source { file: problems.file(), line },
+    })
+}
+
+/// The fields of the full form.
+fn written<'n>(fields: &'n [Entry], problems: &mut Problems) -> Written<'n> {
+    let mut written = Written::default();
+    for field in fields {
+        match &*field.name.text {
+            "keys" => written.keys = Some(field),
+            "expect" => written.expect = Some(field),
+            "one_of" => written.one_of = Some(field),
+            "min" => written.min = Some(field),
+            "max" => written.max = Some(field),
+            "within" => written.within = Some(field),
+            "severity" => written.severity = Some(field),
+            "for" => written.hold = Some(field),
+            "settle" => written.settle = Some(field),
+            _ => scalar::unknown(&field.name, "a field of a rule", &FIELDS, problems),
+        }
+    }
+    written
+}
+
+const SEVERITIES: [(&str, Severity); 3] =
+    [("info", Severity::Info), ("warning", Severity::Warning), ("critical", Severity::Critical)];
+
+fn duration_or(entry: Option<&Entry>, default: Duration, problems: &mut Problems) -> Option<Duration> {
+    match entry {
+        Some(entry) => scalar::value(&entry.value, duration::WANTED, problems, duration::parse),
+        None => Some(default),
+    }
+}
+
+fn check_name(name: &Name, problems: &mut Problems) {
+    let fits = (1..=64).contains(&name.text.len())
+        && name.text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if !fits {
+        let wrong = Wrong::new("a rule's name: 1 to 64 letters, digits, `_` and `-`");
+        problems.push(name.span, quoted(&name.text), wrong);
+    }
+}
+
+/// The keys of a string or a list, each with its place.
+fn keys(node: &Node, problems: &mut Problems) -> Option<Vec<(Key, Span)>> {
+    let mut keys = Vec::new();
+    let mut good = true;
+    let items = match &node.tree {
+        Tree::List(items) => items.as_slice(),
+        _ => std::slice::from_ref(node),
+    };
+    for item in items {
+        let Some(text) = scalar::text(item, KEYS, problems) else {
+            good = false;
+            continue;
+        };
+        for (word, span) in words(text, item.span, problems) {
+            match word.parse::<Key>() {
+                Ok(key) => keys.push((key, span)),
+                Err(error) => {
+                    problems.push(span, quoted(&error.found), Wrong::new("a key").hint(error.wanted));
+                    good = false;
+                }
+            }
+        }
+    }
+    if good && keys.is_empty() {
+        let found = if matches!(node.tree, Tree::List(_)) { "an empty list" } else { "an empty text" };
+        problems.push(node.span, found, Wrong::new("at least one key"));
+        return None;
+    }
+    let mut seen = HashSet::new();
+    for (key, span) in &keys {
+        if !seen.insert(key) {
+            let wrong = Wrong::new("each key once in a rule");
+            problems.push(*span, format!("{} a second time", quoted(&key.to_string())), wrong);
+        }
+    }
+    good.then_some(keys)
+}
+
+/// The words of a scalar with their places. What stands in the file can differ from the value by quotes, escapes
+/// and line breaks, but in their order the words are there; a word that is not, because of an escape, has the
+/// place of the whole.
+fn words<'n>(text: &'n str, whole: Span, problems: &Problems) -> Vec<(&'n str, Span)> {
+    let raw = problems.slice(whole.bytes());
+    let mut place = whole;
+    let mut read = 0;
+    let mut words = Vec::new();
+    for word in text.split_whitespace() {
+        let Some((skipped, _)) = raw.get(read..).and_then(|rest| rest.split_once(word)) else {
+            words.push((word, whole));
+            continue;
+        };
+        for c in skipped.chars() {
+            match c {
+                '\n' => (place.line, place.column) = (place.line + 1, 1),
+                _ => place.column += 1,
+            }
+        }
+        place.start += skipped.len();
+        place.end = place.start + word.len();
+        words.push((word, place));
+        read += skipped.len() + word.len();
+        place.start = place.end;
+        place.column += word.chars().count();
+    }
+    words
+}
+
+/// What the rule expects; what the host had, where it says nothing. A value with a mistake reads as absent: with
+/// its problem noted, nobody will see this rule.
+fn expectation(written: &Written<'_>, problems: &mut Problems) -> Option<Expectation> {
+    refuse_clashes(written, problems);
+    let within = written.within.and_then(|entry| scalar::value(&entry.value, MARGIN, problems, margin));
+    let one_of = written.one_of.and_then(|entry| one_of(&entry.value, problems));
+    let min = written.min.and_then(|entry| quantity(entry, problems));
+    let max = written.max.and_then(|entry| quantity(entry, problems));
+    if let (Some(least), Some(most), Some(entry)) = (&min, &max, written.max)
+        && least > most
+    {
+        let wrong = Wrong::new(format!("at least the `min` of {}", quoted(&least.to_string())));
+        problems.push(entry.value.span, format!("a `max` of {}", quoted(&most.to_string())), wrong);
+    }
+    match written.expect {
+        Some(expect) if written.within.is_some() => {
+            let near = quantity(expect, problems)?;
+            Some(Expectation::Near(near, within?))
+        }
+        Some(expect) => Some(Expectation::Equal(equal(&expect.value, problems)?)),
+        None if written.one_of.is_some() => Some(Expectation::OneOf(one_of?)),
+        None if min.is_some() || max.is_some() => Some(Expectation::Range { min, max }),
+        None => Some(Expectation::Captured(within)),
+    }
+}
+
+/// Notes each kind of expectation that stands next to another one.
+fn refuse_clashes(written: &Written<'_>, problems: &mut Problems) {
+    let range = written.min.or(written.max);
+    let mut clash = |entry: &Entry, other: &Entry| {
+        let wrong = Wrong::new("one kind of expectation in a rule").hint(
+            "`expect`, `one_of`, `min` with `max`, or `within`, alone or with `expect`; two rules may share a key",
+        );
+        let found = format!("`{}` next to `{}`", entry.name.text, other.name.text);
+        problems.push(entry.name.span, found, wrong);
+    };
+    let mut kinds = [written.expect, written.one_of, range].into_iter().flatten();
+    if let Some(first) = kinds.next() {
+        kinds.for_each(|other| clash(other, first));
+    }
+    if let (Some(within), Some(other)) = (written.within, written.one_of.or(range)) {
+        clash(within, other);
+    }
+}
+
+fn quantity(entry: &Entry, problems: &mut Problems) -> Option<Quantity> {
+    scalar::value(&entry.value, "a number or a size such as `2GiB`", problems, scalar::quantity)
+}
+
+fn equal(node: &Node, problems: &mut Problems) -> Option<Box<str>> {
+    let (wanted, hint) = match &node.tree {
+        Tree::Scalar(text) => return Some(text.clone()),
+        Tree::Nothing => ("a value", "an empty value is written `\"\"`"),
+        Tree::List(_) | Tree::Map(_) => (
+            "one value",
+            "several numbers in one value: `expect: \"4096 131072 6291456\"`; several values allowed: `one_of`",
+        ),
+    };
+    problems.push(node.span, node.described(), Wrong::new(wanted).hint(hint));
+    None
+}
+
+fn one_of(node: &Node, problems: &mut Problems) -> Option<Vec<Box<str>>> {
+    let items = match &node.tree {
+        Tree::List(items) if !items.is_empty() => items,
+        tree => {
+            let found = if matches!(tree, Tree::List(_)) { "an empty list".into() } else { node.described() };
+            problems.push(node.span, found, Wrong::new("a list of values, as in `[1, 2]`"));
+            return None;
+        }
+    };
+    let values: Vec<_> = items.iter().map(|item| equal(item, problems)).collect();
+    values.into_iter().collect()
+}
+
+const MARGIN: &str = "a part such as `5%`, or a quantity such as `64MiB`";
+
+fn margin(text: &str) -> Result<Margin, Wrong> {
+    let wrong = || Wrong::new(MARGIN).hint("at most three digits after the point, and nothing negative");
+    match text.strip_suffix('%') {
+        Some(part) => percent(part.trim_end()).map(Margin::Percent).ok_or_else(wrong),
+        None => match text.parse::<Quantity>() {
+            Ok(quantity) if quantity.number() >= 0 => Ok(Margin::Absolute(quantity)),
+            _ => Err(wrong()),
+        },
+    }
+}
+
+/// A part in thousandths of a percent.
+fn percent(text: &str) -> Option<u32> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 3 {
+        return None;
+    }
+    let whole: u32 = whole.parse().ok()?;
+    whole.checked_mul(1000)?.checked_add(format!("{fraction:0<3}").parse().ok()?)
+}
+
+fn has_threshold(expectation: &Expectation) -> bool {
+    match expectation {
+        Expectation::Captured(margin) => margin.is_some(),
+        Expectation::Range { .. } | Expectation::Near(..) => true,
+        Expectation::Equal(_) | Expectation::OneOf(_) => false,
+    }
+}
+
+/// Refuses under a threshold what is known to be no single number: such a rule would never judge anything.
+fn check_single(key: &Key, span: Span, problems: &mut Problems) {
+    let wanted = match key {
+        Key::NetDev { counter: None } => "one counter, as in `/proc/net/dev:eth0.rx_dropped`",
+        Key::Sysctl { name, column: None } if &**name == "fs/file-nr" => {
+            "one column, as in `/proc/sys/fs/file-nr:allocated`"
+        }
+        _ => return,
+    };
+    problems.push(
+        span,
+        format!("the whole of {} under a threshold", quoted(&key.path())),
+        Wrong::new(wanted),
+    );
+}

@@ -1,0 +1,13 @@
+//! The room as its users meet it: whole files in, configurations and messages out.
+
+mod accepted;
+mod hostile;
+mod mistakes;
+
+use super::{Config, parse};
+
+/// The configuration of a text without mistakes.
+#[track_caller]
+fn good(text: &str) -> Config {
+    parse("driftd.yaml", text).unwrap_or_else(|problems| panic!("{problems}"))
+}

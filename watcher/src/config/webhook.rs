@@ -1,0 +1,146 @@
+//! The `webhook:` section: where deployments are announced, and what proves that they are authentic.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{
+    node::{Entry, Node, Tree},
+    problem::{Problems, Wrong},
+    scalar,
+};
+
+/// The listener for deployments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// The address it listens on.
+    pub listen: SocketAddr,
+    /// How it speaks.
+    pub tls: Tls,
+    /// The files that hold the secrets senders sign with, any of which counts; at least one.
+    pub secrets: Vec<PathBuf>,
+}
+
+/// How the listener speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// Plain HTTP, on a loopback address only.
+    Plain,
+    /// With a certificate that the daemon makes for itself.
+    SelfSigned,
+    /// With these.
+    Files {
+        /// The certificate chain, PEM.
+        certificate: PathBuf,
+        /// The private key, PEM.
+        key: PathBuf,
+    },
+}
+
+pub(super) const FIELDS: [&str; 5] = ["listen", "secrets", "certificate", "key", "plain_http"];
+
+#[derive(Default)]
+struct Written<'n> {
+    listen: Option<&'n Entry>,
+    secrets: Option<&'n Entry>,
+    certificate: Option<&'n Entry>,
+    key: Option<&'n Entry>,
+    plain_http: Option<&'n Entry>,
+}
+
+/// Checks the section. Nothing where there was a mistake.
+pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhook> {
+    let Tree::Map(entries) = &section.value.tree else {
+        let wrong = Wrong::new("a map with `listen` and `secrets`");
+        problems.push(section.value.span, section.value.described(), wrong);
+        return None;
+    };
+    let mut written = Written::default();
+    for entry in entries {
+        match &*entry.name.text {
+            "listen" => written.listen = Some(entry),
+            "secrets" => written.secrets = Some(entry),
+            "certificate" => written.certificate = Some(entry),
+            "key" => written.key = Some(entry),
+            "plain_http" => written.plain_http = Some(entry),
+            _ => scalar::unknown(&entry.name, "a field of `webhook`", &FIELDS, problems),
+        }
+    }
+    let mut missing = |field: &str, hint: &str| {
+        let wrong = Wrong::new(format!("`{field}` in it")).hint(hint);
+        problems.push(section.name.span, format!("`webhook` without `{field}`"), wrong);
+    };
+    if written.listen.is_none() {
+        missing("listen", "an address and a port, as in `listen: 127.0.0.1:8443`");
+    }
+    if written.secrets.is_none() {
+        missing(
+            "secrets",
+            "the file with the secret that senders sign with; without one nothing is accepted",
+        );
+    }
+    let listen = written.listen.and_then(|entry| listen(&entry.value, problems));
+    let secrets = written.secrets.and_then(|entry| secrets(&entry.value, problems));
+    let tls = tls(&written, listen, problems);
+    Some(Webhook { listen: listen?, tls: tls?, secrets: secrets? })
+}
+
+fn listen(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {
+    const WANTED: &str = "an IP address and a port, as in `127.0.0.1:8443`";
+    scalar::value(node, WANTED, problems, |text| {
+        text.parse().map_err(|_| match text.trim_start_matches(':').parse::<u16>() {
+            Ok(port) => Wrong::new(WANTED)
+                .hint(format!("`127.0.0.1:{port}` for this host alone, `0.0.0.0:{port}` for the network")),
+            Err(_) => Wrong::new(WANTED).hint("an address and not a name; IPv6 as in `\"[::1]:8443\"`"),
+        })
+    })
+}
+
+fn secrets(node: &Node, problems: &mut Problems) -> Option<Vec<PathBuf>> {
+    match &node.tree {
+        Tree::List(files) if files.is_empty() => {
+            let wrong = Wrong::new("at least one file").hint("without a secret nothing is accepted");
+            problems.push(node.span, "an empty list", wrong);
+            None
+        }
+        Tree::List(files) => {
+            // Each is looked at before one of them stops the rest.
+            let read: Vec<_> = files.iter().map(|file| scalar::path(file, problems)).collect();
+            read.into_iter().collect()
+        }
+        _ => Some(vec![scalar::path(node, problems)?]),
+    }
+}
+
+fn tls(written: &Written<'_>, listen: Option<SocketAddr>, problems: &mut Problems) -> Option<Tls> {
+    let certificate = written.certificate.and_then(|entry| scalar::path(&entry.value, problems));
+    let key = written.key.and_then(|entry| scalar::path(&entry.value, problems));
+    let lone = match (written.certificate, written.key) {
+        (Some(certificate), None) => Some((certificate, "`key`")),
+        (None, Some(key)) => Some((key, "`certificate`")),
+        _ => None,
+    };
+    if let Some((entry, other)) = lone {
+        let wrong = Wrong::new(format!("{other} beside it"));
+        problems.push(entry.name.span, format!("`{}` alone", entry.name.text), wrong);
+    }
+    let plain = match written.plain_http {
+        Some(entry) => scalar::boolean(&entry.value, problems)?.then_some(entry),
+        None => None,
+    };
+    if let Some(plain) = plain {
+        if written.certificate.is_some() || written.key.is_some() {
+            let wrong = Wrong::new("one of the two").hint("plain HTTP needs no certificate; remove either");
+            problems.push(plain.name.span, "`plain_http` next to a certificate", wrong);
+        }
+        if let Some(listen) = listen.filter(|listen| !listen.ip().is_loopback()) {
+            let wrong = Wrong::new("a loopback address, as in `127.0.0.1`").hint(
+                "plain HTTP does not leave the host: remove `plain_http`, or let a proxy on this host speak TLS",
+            );
+            problems.push(plain.name.span, format!("`plain_http` on `{}`", listen.ip()), wrong);
+        }
+        return Some(Tls::Plain);
+    }
+    match (written.certificate, written.key) {
+        (None, None) => Some(Tls::SelfSigned),
+        _ => Some(Tls::Files { certificate: certificate?, key: key? }),
+    }
+}

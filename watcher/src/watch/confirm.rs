@@ -1,0 +1,269 @@
+//! From a reading to what it means: change or touch, finding opened or healed.
+
+use uuid::Uuid;
+
+use super::{
+    Watch,
+    tracked::{Circumstance, Explained, Known, Quiet, Tracked},
+};
+use crate::{
+    deploys::Pin,
+    judge::{State, Step, expected, judge, step},
+    kernel::ReadError,
+    model::{
+        Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Loss, Now, Rule, Touch, TouchReason,
+        Value, What,
+    },
+};
+
+impl Watch {
+    /// Takes one reading of the key at a place.
+    pub(super) fn observe(&mut self, at: usize, read: Result<Option<Value>, ReadError>, now: Now) {
+        let value = match read {
+            Ok(value) => value,
+            Err(error) => return self.unreadable(at, &error, now),
+        };
+        let pin = self.ledger.pin();
+        let Some(tracked) = self.keys.get_mut(at) else { return };
+        tracked.unreadable = false;
+        let before = std::mem::replace(&mut tracked.known, Known::Value(value.clone()));
+        let moves = tracked.key.moves_by_itself();
+        let changed = matches!(&before, Known::Value(before) if *before != value) && !moves;
+        let settle = tracked.checks.iter().filter_map(|c| self.rules.get(c.rule)).map(|r| r.settle).min();
+        let settle = settle.unwrap_or(Rule::DEFAULT_SETTLE);
+        let mut explained = tracked.explain(value.as_ref(), changed, settle, now.boot);
+        if let Some(again) = explained.again {
+            self.timers.insert((again, at));
+        }
+        let quiet = std::mem::take(&mut explained.quiet);
+        if changed && let Known::Value(previous) = before {
+            if let Some(sweep) = &mut self.sweep {
+                sweep.changed += 1;
+            }
+            self.changed(at, previous, value.clone(), explained, pin.clone(), now);
+        } else {
+            self.judge_key(at, value.as_ref(), &pin, now);
+        }
+        for quiet in quiet {
+            self.touched(at, quiet, value.clone(), &pin, now);
+        }
+    }
+
+    fn unreadable(&mut self, at: usize, error: &ReadError, now: Now) {
+        let Some(tracked) = self.keys.get_mut(at) else { return };
+        if !std::mem::replace(&mut tracked.unreadable, true) {
+            self.status.losses += 1;
+            self.tell(now, What::Loss(Loss { what: error.to_string(), count: None }));
+        }
+    }
+
+    fn changed(
+        &mut self,
+        at: usize,
+        previous: Option<Value>,
+        value: Option<Value>,
+        explained: Explained,
+        pin: Pin,
+        now: Now,
+    ) {
+        let Some(tracked) = self.keys.get_mut(at) else { return };
+        let (writer, requested) =
+            explained.culprit.map_or((None, None), |culprit| (culprit.writer, culprit.requested));
+        let circumstance = Circumstance {
+            previous,
+            requested,
+            writer,
+            seen_by: explained.seen_by,
+            pin: pin.clone(),
+        };
+        tracked.last_change = Some(circumstance.clone());
+        tracked.changed_in_window |= pin.in_window;
+        let shown = shown(tracked);
+        let key = tracked.key.clone();
+        // What follows for the rules decides what the change is told as, and is told after it.
+        let place = self.batch.entries.len();
+        let restored = self.judge_key(at, value.as_ref(), &pin, now);
+        let Circumstance { previous, requested, writer, seen_by, .. } = circumstance;
+        let writes = explained.writes.max(1);
+        let what = match restored {
+            true => What::Touch(Touch {
+                key,
+                actual: value.map(shown),
+                requested: requested.map(shown),
+                result: None,
+                writer,
+                seen_by,
+                commit: pin.commit,
+                reason: TouchReason::Restored,
+                writes,
+            }),
+            false => What::Change(Change {
+                key,
+                previous: previous.map(shown),
+                requested: requested.map(shown),
+                actual: value.map(shown),
+                writer,
+                seen_by,
+                commit: pin.commit,
+                deployment: pin.deployment,
+                in_window: pin.in_window,
+                writes,
+            }),
+        };
+        self.tell(now, what);
+        if let Some(rest) = self.batch.entries.get_mut(place..) {
+            rest.rotate_right(1);
+        }
+    }
+
+    fn touched(&mut self, at: usize, quiet: Quiet, value: Option<Value>, pin: &Pin, now: Now) {
+        let Some(tracked) = self.keys.get(at) else { return };
+        let shown = shown(tracked);
+        let touch = Touch {
+            key: tracked.key.clone(),
+            actual: value.map(shown),
+            requested: quiet.requested.map(shown),
+            result: quiet.result,
+            writer: quiet.writer,
+            seen_by: quiet.seen_by,
+            commit: pin.commit.clone(),
+            reason: quiet.reason,
+            writes: quiet.writes,
+        };
+        if let Some(touch) = self.touches.take(touch, now.boot) {
+            self.tell(now, What::Touch(touch));
+        }
+    }
+
+    /// Judges a key under each of its rules. True where all that followed is that departures went away before they
+    /// were findings.
+    fn judge_key(&mut self, at: usize, value: Option<&Value>, pin: &Pin, now: Now) -> bool {
+        let Some(tracked) = self.keys.get_mut(at) else { return false };
+        let mut checks = std::mem::take(&mut tracked.checks);
+        let written = tracked.written;
+        let key = tracked.key.clone();
+        let (mut restored, mut departs) = (false, false);
+        for check in &mut checks {
+            let Some(rule) = self.rules.get(check.rule) else { continue };
+            if check.capture_next
+                && let Some((value, commit)) = value.zip(pin.commit.as_ref())
+            {
+                check.capture_next = false;
+                let capture = Capture {
+                    rule: rule.name.clone(),
+                    key: key.clone(),
+                    value: value.clone(),
+                    commit: commit.clone(),
+                };
+                check.captured = Some(capture.clone());
+                self.batch.captures.push(capture);
+            }
+            let captured = check.captured.as_ref().map(|capture| &capture.value);
+            let judgement = judge(&key, &rule.expectation, captured, value);
+            let held = pin.in_window;
+            match step(&mut check.state, judgement, rule, written, held, now.boot) {
+                Step::Stay => {}
+                Step::Wait(due) => drop(self.timers.insert((due, at))),
+                Step::Restored => restored = true,
+                Step::Open => {
+                    let finding = self.finding(at, check.rule, captured, value, check.captured.as_ref(), now);
+                    check.finding = finding.clone();
+                    if let Some(finding) = finding {
+                        self.tell(now, What::Finding(Box::new(finding)));
+                    }
+                }
+                Step::Heal => {
+                    if let Some(finding) = check.finding.take() {
+                        self.tell_healed(finding, value.cloned(), now);
+                    }
+                }
+            }
+            departs |= check.state != State::Quiet;
+            if let Some(finding) = &mut check.finding
+                && finding.actual.as_ref() != value
+                && !key.is_secret()
+            {
+                finding.actual = value.cloned();
+                self.batch.moved.push(finding.clone());
+            }
+        }
+        if let Some(tracked) = self.keys.get_mut(at) {
+            tracked.checks = checks;
+        }
+        restored && !departs
+    }
+
+    fn finding(
+        &self,
+        at: usize,
+        rule: usize,
+        captured: Option<&Value>,
+        value: Option<&Value>,
+        capture: Option<&Capture>,
+        now: Now,
+    ) -> Option<Finding> {
+        let (tracked, rule) = (self.keys.get(at)?, self.rules.get(rule)?);
+        let shown = shown(tracked);
+        let change = tracked.last_change.clone();
+        let pin = change.as_ref().map_or_else(|| self.ledger.pin(), |change| change.pin.clone());
+        let cause = self.cause(change.as_ref(), &pin);
+        let (previous, requested, writer, seen_by) = match change {
+            Some(change) => (change.previous, change.requested, change.writer, change.seen_by),
+            None => (None, None, None, crate::model::SeenBy::Sweep),
+        };
+        let expected = match tracked.key.is_secret() {
+            true => Value::secret().to_string(),
+            false => expected(&tracked.key, &rule.expectation, captured),
+        };
+        let declared_commit = match rule.expectation {
+            Expectation::Captured(_) => capture.map(|capture| capture.commit.clone()),
+            _ => None,
+        };
+        Some(Finding {
+            finding: FindingId(Uuid::now_v7().to_string().into()),
+            state: FindingState::Opened,
+            key: tracked.key.clone(),
+            rule: rule.name.clone(),
+            severity: rule.severity,
+            expected,
+            actual: value.cloned().map(shown),
+            previous: previous.map(shown),
+            requested: requested.map(shown),
+            commit: pin.commit,
+            declared_commit,
+            declared_by: rule.source.clone(),
+            cause,
+            writer,
+            seen_by,
+            deployment: pin.deployment,
+            opened: now.wall,
+            healed: None,
+        })
+    }
+
+    /// Why a key departs that is a finding from now on.
+    fn cause(&self, change: Option<&Circumstance>, pin: &Pin) -> Cause {
+        match change {
+            // A change in a deploy's window belongs to the deploy, and so does a wrong value it left.
+            Some(change) if change.pin.in_window => Cause::DeployDidNotApply,
+            Some(_) if pin.deployment.is_some() => Cause::ChangedAfterDeploy,
+            Some(_) => Cause::Unknown,
+            None if self.verdicts.is_pending() => Cause::DeployDidNotApply,
+            None if pin.deployment.is_none() => Cause::NeverInForce,
+            None => Cause::Unknown,
+        }
+    }
+
+    pub(super) fn tell_healed(&mut self, finding: Finding, value: Option<Value>, now: Now) {
+        let actual = if finding.key.is_secret() { value.map(|_| Value::secret()) } else { value };
+        let healed =
+            Finding { state: FindingState::Healed, healed: Some(now.wall), actual, ..finding };
+        self.tell(now, What::Finding(Box::new(healed)));
+    }
+}
+
+/// How a value of this key is shown: a secret never is.
+fn shown(tracked: &Tracked) -> impl Fn(Value) -> Value + Copy + use<> {
+    let secret = tracked.key.is_secret();
+    move |value| if secret { Value::secret() } else { value }
+}

@@ -1,0 +1,159 @@
+//! Announcements to deployments, and deployments to verdicts.
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::Watch;
+use crate::{
+    deploys::Outcome,
+    http::Delivery,
+    judge::State,
+    model::{
+        Boottime, Deployment, DeploymentId, DeploymentStatus, Expectation, Now, Receipt, SweepReason, Verdict,
+        VerdictStatus, What,
+    },
+};
+
+/// Verdicts that are to be given.
+#[derive(Default)]
+pub struct Verdicts {
+    pending: Vec<Pending>,
+}
+
+impl Verdicts {
+    /// Whether a deployment ended and its verdict is not given yet.
+    pub fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+}
+
+struct Pending {
+    deployment: Deployment,
+    /// Whether it is news, and recorded; else it is only answered.
+    record: bool,
+    waiting: Vec<oneshot::Sender<Verdict>>,
+}
+
+impl Watch {
+    pub(super) fn delivered(&mut self, delivery: Delivery, now: Now) {
+        let Delivery { announcement, reply, verdict } = delivery;
+        let had_window = self.ledger.window().is_some();
+        let id = DeploymentId(Uuid::now_v7().to_string().into());
+        let receipt = match self.ledger.announce(&announcement, id, now) {
+            Outcome::Refused(refusal) => return drop(reply.send(Receipt::Refused(refusal))),
+            Outcome::Known(id) => {
+                self.owe_verdict(&id, false, verdict);
+                Receipt::Known(id)
+            }
+            Outcome::Started(deployment) => {
+                self.take_message(&deployment, DeploymentStatus::Started, now);
+                // What drifted before the deploy is found before it.
+                self.forget_window();
+                self.sweep(SweepReason::Deployment, now);
+                Receipt::Accepted(deployment.id)
+            }
+            Outcome::Finished(deployment) => {
+                self.take_message(&deployment, DeploymentStatus::Finished, now);
+                self.owe_verdict(&deployment.id, true, verdict);
+                self.capture(had_window);
+                self.sweep(SweepReason::Deployment, now);
+                self.forget_window();
+                Receipt::Accepted(deployment.id)
+            }
+            Outcome::Failed(deployment) => {
+                self.take_message(&deployment, DeploymentStatus::Failed, now);
+                self.sweep(SweepReason::Deployment, now);
+                self.forget_window();
+                Receipt::Accepted(deployment.id)
+            }
+        };
+        // Nothing is answered that is not durable.
+        self.batch.done.push(Box::new(move |durable| {
+            let _ = reply.send(if durable { receipt } else { Receipt::NotRecorded });
+        }));
+    }
+
+    pub(super) fn window_timed_out(&mut self, deployment: &Deployment, now: Now) {
+        self.tell(now, What::Deployment(deployment.news(DeploymentStatus::TimedOut)));
+        self.sweep(SweepReason::Deployment, now);
+        self.forget_window();
+    }
+
+    fn take_message(&mut self, deployment: &Deployment, status: DeploymentStatus, now: Now) {
+        self.tell(now, What::Deployment(deployment.news(status)));
+        self.batch.delivered.extend(self.ledger.last_delivered().cloned());
+    }
+
+    /// What rules capture: at the first verdict all, later what changed in the window. A key with an open finding
+    /// keeps its expectation, so that no deploy launders a drift.
+    fn capture(&mut self, had_window: bool) {
+        for tracked in &mut self.keys {
+            let in_window = had_window && tracked.changed_in_window;
+            for check in &mut tracked.checks {
+                let captures = self
+                    .rules
+                    .get(check.rule)
+                    .is_some_and(|rule| matches!(rule.expectation, Expectation::Captured(_)));
+                let anew = check.captured.is_none() || in_window;
+                check.capture_next = captures && anew && check.state != State::Open;
+            }
+        }
+    }
+
+    fn forget_window(&mut self) {
+        self.keys.iter_mut().for_each(|tracked| tracked.changed_in_window = false);
+    }
+
+    fn owe_verdict(&mut self, id: &DeploymentId, record: bool, waiting: Option<oneshot::Sender<Verdict>>) {
+        if !record && waiting.is_none() {
+            return;
+        }
+        if let Some(pending) = self.verdicts.pending.iter_mut().find(|p| p.deployment.id == *id) {
+            pending.record |= record;
+            pending.waiting.extend(waiting);
+        } else if let Some(deployment) = self.ledger.get(id) {
+            let waiting = waiting.into_iter().collect();
+            self.verdicts.pending.push(Pending { deployment: deployment.clone(), record, waiting });
+        }
+    }
+
+    /// Gives the verdicts that can be given: all is read, and nothing that was just written has yet to settle.
+    pub(super) fn give_verdicts(&mut self, now: Now) {
+        if self.verdicts.pending.is_empty() || self.sweep.is_some() || self.is_settling(now.boot) {
+            return;
+        }
+        let findings: Vec<_> =
+            self.keys.iter().flat_map(|key| &key.checks).filter_map(|check| check.finding.clone()).collect();
+        let status = if findings.is_empty() { VerdictStatus::Synced } else { VerdictStatus::OutOfSync };
+        for Pending { deployment, record, waiting } in std::mem::take(&mut self.verdicts.pending) {
+            let verdict = Verdict {
+                deployment: deployment.id,
+                commit: deployment.commit,
+                app: deployment.app,
+                status,
+                keys: self.keys.len(),
+                findings: findings.clone(),
+            };
+            if record {
+                self.tell(now, What::Verdict(verdict.clone()));
+            }
+            self.batch.done.push(Box::new(move |durable| {
+                if durable {
+                    waiting.into_iter().for_each(|waiting| drop(waiting.send(verdict.clone())));
+                }
+            }));
+        }
+    }
+
+    /// Whether a departure is about to be a finding, or not, within the time its rule lets writes settle. One that
+    /// must hold for longer (`for:`) is not waited for.
+    fn is_settling(&self, now: Boottime) -> bool {
+        self.keys.iter().flat_map(|key| &key.checks).any(|check| match check.state {
+            State::Departing { since, .. } => self
+                .rules
+                .get(check.rule)
+                .is_some_and(|rule| rule.hold <= rule.settle && now < since.after(rule.settle)),
+            State::Quiet | State::Open => false,
+        })
+    }
+}

@@ -1,0 +1,422 @@
+//! The loop: one enum of inputs, one match, one owner of what is known.
+//!
+//! [`Watch`] is told what happened and gives back what is to be recorded. It reads keys through `kernel`, and knows
+//! no socket, no database and no clock: `now` is an argument.
+
+mod confirm;
+mod deliver;
+mod touches;
+mod tracked;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::oneshot;
+
+use self::{
+    deliver::Verdicts,
+    touches::Touches,
+    tracked::{Check, Tracked},
+};
+use crate::{
+    deploys::Ledger,
+    http::Delivery,
+    judge::State,
+    kernel::{Answer, Reader, SlowReader, is_slow},
+    model::{
+        Boottime, Entry, Hint, Key, Loss, Now, Owner, Rule, Started, Status, Sweep, SweepReason, VerdictStatus,
+        What, Write,
+    },
+    probes::{News, Tally},
+    store::{Batch, Past},
+};
+
+/// Everything that can happen.
+pub enum Input {
+    /// Probes saw writes.
+    Hints(Vec<Hint>),
+    /// Something about interfaces changed.
+    Links(Vec<News>),
+    /// Probes counted something.
+    Tally(Counts),
+    /// A key whose reading may block was read.
+    Answer(Answer),
+    /// A deployment was announced.
+    Delivery(Delivery),
+    /// Somebody wants to know how things stand.
+    Status(oneshot::Sender<Status>),
+    /// A moment has come that [`Watch::deadline`] named.
+    Tick,
+}
+
+/// What the probes counted since the last time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Records that the ring had no room for.
+    pub lost: u64,
+    /// Writes of another namespace.
+    pub foreign: u64,
+    /// What the join counted.
+    pub join: Tally,
+}
+
+/// How losses that follow each other closely are told and swept: the first at once, the others together.
+const LOSS_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long after rtnetlink spoke a key is re-read where a kprobe watches too: the probe knows who, and speaks later.
+const AFTER_NETLINK: Duration = Duration::from_millis(50);
+
+/// How far the wall clock may move against the time since boot before it is a jump.
+const JUMP: SignedDuration = SignedDuration::from_secs(2);
+
+/// The owner of what is known.
+pub struct Watch {
+    rules: Vec<Rule>,
+    keys: Vec<Tracked>,
+    by_key: HashMap<Key, usize>,
+    by_file: HashMap<Write, Vec<usize>>,
+    dirty: Vec<usize>,
+    timers: BTreeSet<(Boottime, usize)>,
+    ledger: Ledger,
+    verdicts: Verdicts,
+    touches: Touches,
+    reader: Reader,
+    slow: SlowReader,
+    sweep_every: Duration,
+    next_sweep: Boottime,
+    sweep: Option<RunningSweep>,
+    losses: Losses,
+    /// Whether a kprobe watches links, and rtnetlink only what it misses.
+    link_hook: bool,
+    batch: Batch,
+    status: Status,
+    offset: Option<SignedDuration>,
+}
+
+/// A sweep that waits for keys whose reading may block.
+struct RunningSweep {
+    reason: SweepReason,
+    started: Boottime,
+    changed: usize,
+}
+
+/// Losses that were not told yet.
+#[derive(Default)]
+struct Losses {
+    pending: Vec<(&'static str, u64)>,
+    /// Until when further ones are gathered.
+    until: Option<Boottime>,
+}
+
+impl Watch {
+    /// A watch over the keys of the rules, with what an earlier run left.
+    pub fn new(
+        rules: Vec<Rule>,
+        ledger: Ledger,
+        past: Past,
+        reader: Reader,
+        slow: SlowReader,
+        sweep_every: Duration,
+        watching: Started,
+        now: Now,
+    ) -> Watch {
+        let mut watch = Watch {
+            keys: Vec::new(),
+            by_key: HashMap::new(),
+            by_file: HashMap::new(),
+            dirty: Vec::new(),
+            timers: BTreeSet::new(),
+            ledger,
+            verdicts: Verdicts::default(),
+            touches: Touches::default(),
+            reader,
+            slow,
+            sweep_every,
+            next_sweep: now.boot,
+            sweep: None,
+            losses: Losses::default(),
+            link_hook: watching.link == "kprobe",
+            batch: Batch::default(),
+            offset: None,
+            status: Status {
+                watching,
+                since: now.wall,
+                status: VerdictStatus::Synced,
+                deployment: None,
+                window: None,
+                findings: Vec::new(),
+                last_sweep: None,
+                losses: 0,
+                undeclared: 0,
+                foreign: 0,
+            },
+            rules: Vec::new(),
+        };
+        for (number, rule) in rules.iter().enumerate() {
+            for key in &rule.keys {
+                let tracked = watch.track(key);
+                tracked.checks.push(Check {
+                    rule: number,
+                    state: State::Quiet,
+                    finding: None,
+                    captured: None,
+                    capture_next: false,
+                });
+            }
+        }
+        watch.rules = rules;
+        watch.recall(past, now);
+        watch.tell(now, What::Start(watch.status.watching.clone()));
+        watch
+    }
+
+    fn track(&mut self, key: &Key) -> &mut Tracked {
+        let next = self.keys.len();
+        let at = *self.by_key.entry(key.clone()).or_insert(next);
+        if at == next {
+            if let Some(write) = written_file(key) {
+                self.by_file.entry(write).or_default().push(at);
+            }
+            self.keys.push(Tracked::new(key.clone()));
+        }
+        #[expect(clippy::indexing_slicing, reason = "`at` is in `by_key`, whose places are those of `keys`")]
+        &mut self.keys[at]
+    }
+
+    /// Takes up what an earlier run left: open findings stay open, captured values stay expected. A finding whose
+    /// rule or key is not declared any more is over.
+    fn recall(&mut self, past: Past, now: Now) {
+        for capture in past.captures {
+            if let Some(check) = self.check_of(&capture.rule, &capture.key) {
+                check.captured = Some(capture);
+            }
+        }
+        for finding in past.findings {
+            match self.check_of(&finding.rule, &finding.key) {
+                Some(check) => {
+                    check.state = State::Open;
+                    check.finding = Some(finding);
+                }
+                None => self.tell_healed(finding, None, now),
+            }
+        }
+    }
+
+    fn check_of(&mut self, rule: &str, key: &Key) -> Option<&mut Check> {
+        let at = *self.by_key.get(key)?;
+        let number = self.rules.iter().position(|r| *r.name == *rule)?;
+        self.keys.get_mut(at)?.checks.iter_mut().find(|check| check.rule == number)
+    }
+
+    /// Takes one input and all that is due, and gives what is to be recorded.
+    pub fn handle(&mut self, input: Input, now: Now) -> Batch {
+        match input {
+            Input::Hints(hints) => hints.into_iter().for_each(|hint| self.hinted(hint)),
+            Input::Links(news) => news.into_iter().for_each(|news| self.link(news, now)),
+            Input::Tally(counts) => self.tally(counts, now),
+            Input::Answer((key, read)) => {
+                self.slow.answered(&key);
+                if let Some(at) = self.by_key.get(&key).copied() {
+                    self.observe(at, read, now);
+                }
+            }
+            Input::Delivery(delivery) => self.delivered(delivery, now),
+            Input::Status(reply) => drop(reply.send(self.status())),
+            Input::Tick => {}
+        }
+        self.due(now);
+        std::mem::take(&mut self.batch)
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Boottime {
+        [self.timers.first().map(|(due, _)| *due), self.ledger.deadline(), self.touches.deadline(), self.losses.until]
+            .into_iter()
+            .flatten()
+            .fold(self.next_sweep, Boottime::min)
+    }
+
+    /// What is still to be told when the daemon stops.
+    pub fn stop(&mut self, now: Now) -> Batch {
+        self.touches.flush(None).into_iter().for_each(|touch| self.tell(now, What::Touch(touch)));
+        std::mem::take(&mut self.batch)
+    }
+
+    fn hinted(&mut self, hint: Hint) {
+        if let Owner::Other(kind, number) = hint.owner {
+            tracing::info!("{:?} of another namespace ({kind:?} {number}) was written: {:?}", hint.write, hint.writer);
+            return;
+        }
+        let Some(keys) = self.by_file.get(&hint.write) else { return };
+        for at in keys {
+            if let Some(tracked) = self.keys.get_mut(*at) {
+                tracked.hint(hint.clone());
+                mark(tracked, *at, &mut self.dirty);
+            }
+        }
+    }
+
+    fn link(&mut self, news: News, now: Now) {
+        match news {
+            News::Lost => self.lost("rtnetlink messages", 1, now),
+            News::Interface(interface) => {
+                let Some(keys) = self.by_file.get(&Write::Mtu { interface, index: 0 }) else { return };
+                for at in keys {
+                    let Some(tracked) = self.keys.get_mut(*at) else { continue };
+                    tracked.netlink = true;
+                    tracked.written = Some(now.boot);
+                    match self.link_hook {
+                        true => drop(self.timers.insert((now.boot.after(AFTER_NETLINK), *at))),
+                        false => mark(tracked, *at, &mut self.dirty),
+                    }
+                }
+            }
+        }
+    }
+
+    fn tally(&mut self, counts: Counts, now: Now) {
+        self.status.foreign += counts.foreign;
+        self.status.undeclared += counts.join.undeclared;
+        for (what, count) in [
+            ("records that the ring had no room for", counts.lost),
+            ("results of writes, which did not come within a second", counts.join.unreturned),
+            ("writes that the kprobe did not see: is kernel.ftrace_enabled 0?", counts.join.unseen),
+            ("records that could not be read", counts.join.unreadable),
+        ] {
+            self.lost(what, count, now);
+        }
+    }
+
+    fn lost(&mut self, what: &'static str, count: u64, now: Now) {
+        if count == 0 {
+            return;
+        }
+        self.status.losses += count;
+        match self.losses.pending.iter_mut().find(|(pending, _)| *pending == what) {
+            Some((_, sum)) => *sum += count,
+            None => self.losses.pending.push((what, count)),
+        }
+        self.losses.until.get_or_insert(now.boot);
+    }
+
+    /// Does what is due: reads what is dirty, sweeps, closes windows, tells what gathered.
+    fn due(&mut self, now: Now) {
+        if self.clock_jumped(now) {
+            self.sweep(SweepReason::Jump, now);
+        }
+        while let Some(deployment) = self.ledger.time_out(now.boot) {
+            self.window_timed_out(&deployment, now);
+        }
+        if self.losses.until.is_some_and(|until| until <= now.boot) {
+            let pending = std::mem::take(&mut self.losses.pending);
+            self.losses.until = (!pending.is_empty()).then(|| now.boot.after(LOSS_PAUSE));
+            if !pending.is_empty() {
+                for (what, count) in pending {
+                    self.tell(now, What::Loss(Loss { what: what.into(), count: Some(count) }));
+                }
+                self.sweep(SweepReason::Loss, now);
+            }
+        }
+        while let Some((due, at)) = self.timers.first().copied().filter(|(due, _)| *due <= now.boot) {
+            self.timers.remove(&(due, at));
+            if let Some(tracked) = self.keys.get_mut(at) {
+                mark(tracked, at, &mut self.dirty);
+            }
+        }
+        for at in std::mem::take(&mut self.dirty) {
+            self.read(at, now);
+        }
+        if self.next_sweep <= now.boot {
+            let reason = if self.status.last_sweep.is_none() { SweepReason::Start } else { SweepReason::Timer };
+            self.sweep(reason, now);
+        }
+        self.end_sweep(now);
+        self.give_verdicts(now);
+        self.touches.flush(Some(now.boot)).into_iter().for_each(|touch| self.tell(now, What::Touch(touch)));
+    }
+
+    /// Whether the wall clock moved against the time since boot.
+    fn clock_jumped(&mut self, now: Now) -> bool {
+        let boot = SignedDuration::from_nanos(i64::try_from(now.boot.nanos).unwrap_or(i64::MAX));
+        let offset = now.wall.duration_since(Timestamp::UNIX_EPOCH) - boot;
+        let before = self.offset.replace(offset);
+        before.is_some_and(|before| (offset - before).abs() > JUMP)
+    }
+
+    fn read(&mut self, at: usize, now: Now) {
+        let Some(tracked) = self.keys.get_mut(at) else { return };
+        tracked.dirty = false;
+        if is_slow(&tracked.key) {
+            self.slow.ask(&tracked.key);
+            return;
+        }
+        let read = self.reader.read(&tracked.key);
+        self.observe(at, read, now);
+    }
+
+    fn sweep(&mut self, reason: SweepReason, now: Now) {
+        self.next_sweep = now.boot.after(self.sweep_every);
+        // One that still waits for slow keys is overtaken: what it asked for is not asked for again.
+        let changed = self.sweep.take().map_or(0, |running| running.changed);
+        self.sweep = Some(RunningSweep { reason, started: now.boot, changed });
+        (0..self.keys.len()).for_each(|at| self.read(at, now));
+    }
+
+    fn end_sweep(&mut self, now: Now) {
+        if self.slow.outstanding() > 0 {
+            return;
+        }
+        let Some(sweep) = self.sweep.take() else { return };
+        self.status.last_sweep = Some(now.wall);
+        // One a minute that found nothing is for `status`, not for a line.
+        if sweep.reason == SweepReason::Timer && sweep.changed == 0 {
+            return;
+        }
+        let took = crate::kernel::now().boot.since(sweep.started);
+        self.tell(
+            now,
+            What::Sweep(Sweep {
+                reason: sweep.reason,
+                keys: self.keys.len(),
+                changed: sweep.changed,
+                micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            }),
+        );
+    }
+
+    fn tell(&mut self, now: Now, what: What) {
+        self.batch.entries.push(Entry { time: now.wall, what });
+    }
+
+    fn status(&self) -> Status {
+        let findings: Vec<_> =
+            self.keys.iter().flat_map(|key| &key.checks).filter_map(|check| check.finding.clone()).collect();
+        let news = |deployment: &crate::model::Deployment, status| deployment.news(status);
+        Status {
+            status: if findings.is_empty() { VerdictStatus::Synced } else { VerdictStatus::OutOfSync },
+            findings,
+            deployment: self.ledger.in_force().map(|d| news(d, crate::model::DeploymentStatus::Finished)),
+            window: self.ledger.window().map(|d| news(d, crate::model::DeploymentStatus::Started)),
+            ..self.status.clone()
+        }
+    }
+}
+
+/// Puts a key on the list of those to read, once.
+fn mark(tracked: &mut Tracked, at: usize, dirty: &mut Vec<usize>) {
+    if !std::mem::replace(&mut tracked.dirty, true) {
+        dirty.push(at);
+    }
+}
+
+/// What a probe would call the file of a key. The index of an interface is not part of the name.
+fn written_file(key: &Key) -> Option<Write> {
+    match key {
+        Key::Sysctl { name, .. } => Some(Write::Sysctl(name.clone())),
+        Key::Link { interface } => Some(Write::Mtu { interface: interface.clone(), index: 0 }),
+        Key::Meminfo { .. } | Key::NetDev { .. } | Key::Sysfs { .. } => None,
+    }
+}

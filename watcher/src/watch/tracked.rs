@@ -1,0 +1,355 @@
+//! One declared key: what is known of it, which hints wait for its re-read, and how each of its rules stands.
+
+use std::time::Duration;
+
+use crate::{
+    deploys::Pin,
+    judge::State,
+    model::{
+        Boottime, Capture, Finding, Hint, Key, Owner, SeenBy, TouchReason, Value, Writer,
+    },
+};
+
+/// How many hints of one key wait for one read; more are counted only.
+const HINTS: usize = 256;
+
+/// How long the value asked for is waited for, where the hint comes before the write.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is known of a key's value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known {
+    /// Not read yet.
+    Nothing,
+    /// It was read; `None`: the key did not exist.
+    Value(Option<Value>),
+}
+
+/// A key of the configuration.
+pub struct Tracked {
+    /// The key.
+    pub key: Key,
+    /// What is known of its value.
+    pub known: Known,
+    /// Each rule that names it.
+    pub checks: Vec<Check>,
+    /// When a hint last said it was written.
+    pub written: Option<Boottime>,
+    /// Its last change, for the finding that may follow.
+    pub last_change: Option<Circumstance>,
+    /// Whether it changed while a deploy's window was open.
+    pub changed_in_window: bool,
+    /// Whether it was told that it cannot be read.
+    pub unreadable: bool,
+    /// Whether it waits in the loop's list of keys to read.
+    pub dirty: bool,
+    /// Whether rtnetlink said something about it since the last read.
+    pub netlink: bool,
+    hints: Vec<Hint>,
+    uncounted: u64,
+    pause: Duration,
+}
+
+/// One rule on one key.
+pub struct Check {
+    /// The place of the rule in the configuration.
+    pub rule: usize,
+    /// How it stands.
+    pub state: State,
+    /// The open finding.
+    pub finding: Option<Finding>,
+    /// What the host had when a deployment was confirmed.
+    pub captured: Option<Capture>,
+    /// The next reading becomes what is expected.
+    pub capture_next: bool,
+}
+
+/// What is known of a change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Circumstance {
+    /// What was in force before.
+    pub previous: Option<Value>,
+    /// What the writer asked for.
+    pub requested: Option<Value>,
+    /// Who did it.
+    pub writer: Option<Writer>,
+    /// How it was noticed.
+    pub seen_by: SeenBy,
+    /// What it is pinned to.
+    pub pin: Pin,
+}
+
+/// A write that opened nothing.
+#[derive(Debug, PartialEq)]
+pub struct Quiet {
+    /// Who wrote.
+    pub writer: Option<Writer>,
+    /// Why it is no more than a touch.
+    pub reason: TouchReason,
+    /// What was asked for.
+    pub requested: Option<Value>,
+    /// What it returned.
+    pub result: Option<i64>,
+    /// How it was noticed.
+    pub seen_by: SeenBy,
+    /// How many such writes.
+    pub writes: u64,
+}
+
+/// What the hints of a key say about a reading.
+#[derive(Debug, PartialEq)]
+pub struct Explained {
+    /// The hint that explains the new value.
+    pub culprit: Option<Culprit>,
+    /// How it was noticed.
+    pub seen_by: SeenBy,
+    /// Writes that explain nothing.
+    pub quiet: Vec<Quiet>,
+    /// How many writes stand behind the change.
+    pub writes: u64,
+    /// When to read again: a write that was announced is not there yet.
+    pub again: Option<Boottime>,
+}
+
+/// Who wrote the value that is in force.
+#[derive(Debug, PartialEq)]
+pub struct Culprit {
+    /// The process.
+    pub writer: Option<Writer>,
+    /// What it asked for.
+    pub requested: Option<Value>,
+}
+
+impl Tracked {
+    /// A key of which nothing is known.
+    pub fn new(key: Key) -> Tracked {
+        Tracked {
+            key,
+            known: Known::Nothing,
+            checks: Vec::new(),
+            written: None,
+            last_change: None,
+            changed_in_window: false,
+            unreadable: false,
+            dirty: false,
+            netlink: false,
+            hints: Vec::new(),
+            uncounted: 0,
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// Takes a hint; it waits for the next reading.
+    pub fn hint(&mut self, hint: Hint) {
+        self.written = Some(self.written.map_or(hint.time, |before| before.max(hint.time)));
+        self.pause = Duration::ZERO;
+        if self.hints.len() >= HINTS {
+            // The newest says what should be in force now; the one it replaces is still counted.
+            self.hints.pop();
+            self.uncounted += 1;
+        }
+        self.hints.push(hint);
+    }
+
+    /// Explains a reading by the hints that waited for it. Hints whose write is still to come go on waiting.
+    pub fn explain(&mut self, value: Option<&Value>, changed: bool, settle: Duration, now: Boottime) -> Explained {
+        let hints = std::mem::take(&mut self.hints);
+        let uncounted = std::mem::take(&mut self.uncounted);
+        let netlink = std::mem::take(&mut self.netlink);
+        let requested = |hint: &Hint| hint.requested.as_ref().map(|text| Value::canonical(&self.key, text));
+        let culprit = if changed { culprit(&hints, value, requested) } else { None };
+        let mut explained = Explained {
+            seen_by: seen_by(&hints, culprit, netlink),
+            culprit: culprit.and_then(|at| hints.get(at)).map(|hint| Culprit {
+                writer: hint.writer.clone(),
+                requested: requested(hint),
+            }),
+            quiet: Vec::new(),
+            writes: uncounted,
+            again: None,
+        };
+        let last_effective = hints.iter().rposition(|hint| requested(hint).as_ref() == value);
+        let mut waiting = Vec::new();
+        for (at, hint) in hints.into_iter().enumerate() {
+            let asked = hint.requested.as_ref().map(|text| Value::canonical(&self.key, text));
+            let later_restored = last_effective.is_some_and(|last| at < last);
+            let reason = match hint.result {
+                Some(result) if result < 0 => Some(TouchReason::Refused),
+                // Part of the change that was seen.
+                _ if changed && culprit.is_some_and(|culprit| at <= culprit) => None,
+                _ if asked.is_some() && asked.as_ref() == value => Some(TouchReason::Equal),
+                _ if later_restored => Some(TouchReason::Restored),
+                Some(_) => Some(TouchReason::Ineffective),
+                // The probe speaks before the write, or its result is missing: it may still come.
+                None if now.since(hint.time) < PATIENCE => {
+                    waiting.push(hint);
+                    continue;
+                }
+                // It was refused, or it was another namespace's: nothing of the host's was touched.
+                None => continue,
+            };
+            match reason {
+                None => explained.writes += 1,
+                Some(reason) => explained.quiet.push(Quiet {
+                    writer: hint.writer,
+                    reason,
+                    requested: asked,
+                    result: hint.result,
+                    seen_by: hint.seen_by,
+                    writes: 1,
+                }),
+            }
+        }
+        // Where nothing changed, those that were only counted go with the last of the others.
+        if !changed && let Some(last) = explained.quiet.last_mut() {
+            last.writes += std::mem::take(&mut explained.writes);
+        }
+        if !waiting.is_empty() {
+            // At once, at settle, then ever more slowly.
+            self.pause = if self.pause.is_zero() { settle } else { self.pause * 2 };
+            explained.again = Some(now.after(self.pause));
+            self.hints = waiting;
+        }
+        explained
+    }
+}
+
+/// The place of the hint that explains a new value: the last that asked for exactly it; else the last that the kernel
+/// took (it may have clamped the value). What could not be told to be the host's must have asked for it.
+fn culprit(hints: &[Hint], value: Option<&Value>, requested: impl Fn(&Hint) -> Option<Value>) -> Option<usize> {
+    let taken = |hint: &Hint| hint.result.is_none_or(|result| result >= 0);
+    let exact = hints.iter().rposition(|hint| taken(hint) && value.is_some() && requested(hint).as_ref() == value);
+    exact.or_else(|| {
+        hints.iter().rposition(|hint| hint.result.is_some_and(|r| r >= 0) && hint.owner == Owner::Host)
+    })
+}
+
+fn seen_by(hints: &[Hint], culprit: Option<usize>, netlink: bool) -> SeenBy {
+    match culprit.and_then(|at| hints.get(at)).or(hints.last()) {
+        Some(hint) => hint.seen_by,
+        None if netlink => SeenBy::Netlink,
+        None => SeenBy::Sweep,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Write;
+
+    fn at(millis: u64) -> Boottime {
+        Boottime { nanos: millis * 1_000_000 }
+    }
+
+    fn writer(pid: u32) -> Writer {
+        Writer {
+            pid,
+            tid: pid,
+            comm: "sh".into(),
+            uid: 0,
+            login_uid: None,
+            session_id: None,
+            parent_pid: 1,
+            parent_comm: "init".into(),
+            cgroup_id: 1,
+        }
+    }
+
+    fn hint(pid: u32, requested: Option<&str>, result: Option<i64>) -> Hint {
+        Hint {
+            write: Write::Sysctl("vm/swappiness".into()),
+            writer: Some(writer(pid)),
+            time: at(0),
+            result,
+            old: None,
+            requested: requested.map(Into::into),
+            truncated: false,
+            owner: if result.is_some() { Owner::Host } else { Owner::Unknown },
+            seen_by: if result.is_some() { SeenBy::Kprobe } else { SeenBy::Cgroup },
+        }
+    }
+
+    /// Explains a reading of 61, made at `millis`, that is a change or is not: who did it, what is quiet (writer,
+    /// reason, count), how many writes, when to read again.
+    #[track_caller]
+    fn check(
+        hints: &[Hint],
+        changed: bool,
+        millis: u64,
+        culprit: Option<u32>,
+        quiet: &[(u32, TouchReason, u64)],
+        writes: u64,
+        again: Option<u64>,
+    ) {
+        let mut tracked = Tracked::new("vm.swappiness".parse().unwrap());
+        hints.iter().cloned().for_each(|hint| tracked.hint(hint));
+        let value = Value::canonical(&tracked.key, "61");
+        let explained = tracked.explain(Some(&value), changed, Duration::from_millis(100), at(millis));
+        assert_eq!(explained.culprit.map(|c| c.writer.unwrap().pid), culprit);
+        let got: Vec<_> =
+            explained.quiet.iter().map(|q| (q.writer.as_ref().unwrap().pid, q.reason, q.writes)).collect();
+        assert_eq!(got, quiet);
+        assert_eq!((explained.writes, explained.again), (writes, again.map(at)));
+    }
+
+    use TouchReason::{Equal, Ineffective, Refused, Restored};
+
+    #[test]
+    fn the_last_who_asked_for_the_value_in_force_did_it() {
+        let hints = [
+            hint(1, Some("61\n"), Some(3)),
+            hint(2, Some("62\n"), Some(3)),
+            hint(3, Some("61\n"), Some(3)),
+            hint(4, Some("99\n"), Some(-22)),
+        ];
+        check(&hints, true, 0, Some(3), &[(4, Refused, 1)], 3, None);
+    }
+
+    #[test]
+    fn a_value_that_the_kernel_clamped_is_its_writers() {
+        check(&[hint(1, Some("4096"), Some(5))], true, 0, Some(1), &[], 1, None);
+        check(&[hint(1, None, Some(5))], true, 0, Some(1), &[], 1, None);
+    }
+
+    #[test]
+    fn equal_refused_restored_and_ineffective_writes_are_touches() {
+        check(&[hint(1, Some("61\n"), Some(3))], false, 0, None, &[(1, Equal, 1)], 0, None);
+        check(&[hint(1, Some("-1"), Some(-22))], false, 0, None, &[(1, Refused, 1)], 0, None);
+        let restored = [hint(1, Some("62"), Some(2)), hint(2, Some("61"), Some(2))];
+        check(&restored, false, 0, None, &[(1, Restored, 1), (2, Equal, 1)], 0, None);
+        check(&[hint(1, Some("62"), Some(2))], false, 0, None, &[(1, Ineffective, 1)], 0, None);
+    }
+
+    #[test]
+    fn a_hint_that_comes_before_its_write_is_waited_for_and_then_names_nobody() {
+        let early = [hint(1, Some("62"), None)];
+        check(&early, false, 0, None, &[], 0, Some(100));
+        check(&early, false, 5000, None, &[], 0, None);
+        // A change to another value than the one asked for is not its writer's.
+        check(&early, true, 0, None, &[], 0, Some(100));
+        check(&[hint(1, Some("61"), None)], true, 0, Some(1), &[], 1, None);
+    }
+
+    #[test]
+    fn each_wait_is_twice_as_long_as_the_one_before() {
+        let mut tracked = Tracked::new("vm.swappiness".parse().unwrap());
+        tracked.hint(hint(1, Some("62"), None));
+        let (mut now, mut pauses) = (at(0), Vec::new());
+        let value = Value::canonical(&tracked.key, "61");
+        while let Some(again) = tracked.explain(Some(&value), false, Duration::from_millis(100), now).again {
+            pauses.push(again.since(now).as_millis());
+            now = again;
+        }
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200]);
+    }
+
+    #[test]
+    fn more_hints_than_are_kept_are_counted() {
+        let many: Vec<_> = (0..20_000).map(|_| hint(1, Some("61"), Some(3))).collect();
+        let mut tracked = Tracked::new("vm.swappiness".parse().unwrap());
+        many.into_iter().for_each(|hint| tracked.hint(hint));
+        let value = Value::canonical(&tracked.key, "61");
+        let explained = tracked.explain(Some(&value), false, Duration::from_millis(100), at(0));
+        assert_eq!(explained.quiet.iter().map(|q| q.writes).sum::<u64>(), 20_000);
+    }
+}
