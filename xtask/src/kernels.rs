@@ -51,6 +51,9 @@ pub fn fetch() -> Result<std::result::Result<Vec<Kernel>, String>> {
     let path = crate::root().join("tests/kernels.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let table: Table = toml::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+    let Some(arch) = debian_arch() else {
+        return Ok(Err(format!("no VM can be started on `{}` yet", env::consts::ARCH)));
+    };
     for program in ["apt-get", "apt-cache", "dpkg-deb"] {
         if process::find(program).is_none() {
             return Ok(Err(format!("there is no `{program}` here")));
@@ -62,7 +65,8 @@ pub fn fetch() -> Result<std::result::Result<Vec<Kernel>, String>> {
     }
     let kernels = table.kernel.iter().map(|wanted| {
         let apt = Apt::new(&wanted.suite, &sources)?;
-        apt.kernel(wanted).with_context(|| format!("cannot fetch the kernel of series {}", wanted.series))
+        apt.kernel(wanted, arch)
+            .with_context(|| format!("cannot fetch the kernel of series {}", wanted.series))
     });
     Ok(Ok(kernels.collect::<Result<_>>()?))
 }
@@ -234,11 +238,12 @@ impl Apt {
     }
 
     /// The newest kernel of a series: the one found within the last day, or asked for anew.
-    fn kernel(&self, wanted: &Wanted) -> Result<Kernel> {
+    fn kernel(&self, wanted: &Wanted, arch: &str) -> Result<Kernel> {
         let kernels = crate::target().join("vm/kernels");
         fs::create_dir_all(&kernels)?;
         let current = kernels.join(format!("{}.current", wanted.series));
-        let known = || -> Option<Kernel> { unpacked(&kernels, fs::read_to_string(&current).ok()?.trim()) };
+        let before = fs::read_to_string(&current).unwrap_or_default();
+        let known = || unpacked(&kernels, &before);
         let age = fs::metadata(&current).and_then(|meta| meta.modified());
         let age = age.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
         if age.is_some_and(|age| age < FRESH)
@@ -246,8 +251,12 @@ impl Apt {
         {
             return Ok(kernel);
         }
-        match self.newest(wanted, &kernels) {
+        match self.newest(wanted, arch, &kernels) {
             Ok((kernel, name)) => {
+                // The one it supersedes is of no use any more. No directory of another kind has a kernel in it.
+                if name != before && known().is_some() {
+                    fs::remove_dir_all(kernels.join(&before))?;
+                }
                 fs::write(&current, name)?;
                 Ok(kernel)
             }
@@ -262,10 +271,10 @@ impl Apt {
     }
 
     /// Asks apt for the newest kernel, fetches and unpacks it; also the name of its directory.
-    fn newest(&self, wanted: &Wanted, kernels: &Path) -> Result<(Kernel, String)> {
+    fn newest(&self, wanted: &Wanted, arch: &str, kernels: &Path) -> Result<(Kernel, String)> {
         println!("asking apt for the newest kernel of {}", wanted.suite);
         process::check(self.command("apt-get").arg("update"))?;
-        let meta = wanted.package.replace("{arch}", debian_arch()?);
+        let meta = wanted.package.replace("{arch}", arch);
         let shown = process::output(self.command("apt-cache").args(["show", "--no-all-versions", &meta]))?;
         let (package, version) = depends_on(&shown)
             .with_context(|| format!("`apt-cache show {meta}` names no kernel with its exact version"))?;
@@ -295,11 +304,11 @@ impl Apt {
     }
 }
 
-/// Debian's word for this machine.
-fn debian_arch() -> Result<&'static str> {
+/// Debian's word for this machine, if a VM can be started on it.
+fn debian_arch() -> Option<&'static str> {
     match env::consts::ARCH {
-        "x86_64" => Ok("amd64"),
-        other => bail!("no VM can be started on `{other}` yet: x86_64 is wanted"),
+        "x86_64" => Some("amd64"),
+        _ => None,
     }
 }
 

@@ -21,6 +21,12 @@ pub const SCENARIOS: &[Scenario] = &[
         run: links,
     },
     Scenario {
+        claim: "the_harness_makes_bonds_whose_slaves_follow_their_mtu",
+        modes: &[Mode::None],
+        needs: Needs::Bond,
+        run: bond,
+    },
+    Scenario {
         claim: "the_harness_can_hold_writers_in_the_kernel_and_let_them_go",
         modes: &[Mode::None],
         needs: Needs::Root,
@@ -56,6 +62,13 @@ fn links(_: Mode) {
         link.set_mtu(way, mtu);
         assert_eq!(link.mtu(), mtu.to_string(), "{way:?}");
     }
+}
+
+fn bond(_: Mode) {
+    let slave = Link::new("driftd0").expect("an interface can be made");
+    let bond = Link::bond("driftdb0", &[&slave]).expect("a bond can be made");
+    bond.set_mtu(MtuWay::Netlink, 1400);
+    assert_eq!((bond.mtu().as_str(), slave.mtu().as_str()), ("1400", "1400"));
 }
 
 fn stuck_writers(_: Mode) {
