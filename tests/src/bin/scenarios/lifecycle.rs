@@ -1,0 +1,179 @@
+//! Starting, stopping and being killed: nothing is left behind, nothing recorded is forgotten, nothing is told twice.
+
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
+
+use driftd_tests::{
+    daemon::{Home, Settings, expect, is_opened},
+    host::{self, Sysctl},
+    mode::Mode,
+};
+use serde_json::Value;
+
+use crate::{Needs, Scenario};
+
+const KEY: &str = "vm.swappiness";
+
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        claim: "sigterm_ends_it_well_and_leaves_no_program_attached",
+        modes: &[Mode::Kprobe, Mode::Cgroup],
+        needs: Needs::Root,
+        run: terminated,
+    },
+    Scenario {
+        claim: "sigkill_leaves_no_program_attached",
+        modes: &[Mode::Kprobe, Mode::Cgroup],
+        needs: Needs::Root,
+        run: killed,
+    },
+    Scenario {
+        claim: "what_was_not_told_before_sigkill_is_told_after_the_restart_and_once",
+        modes: &[Mode::Kprobe, Mode::Cgroup, Mode::None],
+        needs: Needs::Root,
+        run: told_after_the_restart,
+    },
+    Scenario {
+        claim: "a_restart_opens_no_second_finding_for_the_same_departure",
+        modes: &Mode::ALL,
+        needs: Needs::Root,
+        run: no_second_finding,
+    },
+    Scenario {
+        claim: "check_says_by_its_exit_code_whether_the_host_is_in_sync",
+        modes: &[Mode::None],
+        needs: Needs::Root,
+        run: check,
+    },
+    Scenario {
+        claim: "status_and_events_show_what_is_open",
+        modes: &[Mode::None],
+        needs: Needs::Root,
+        run: status_and_events,
+    },
+];
+
+fn home(mode: Mode, swappiness: &Sysctl) -> Home {
+    Home::new(mode, &Settings::rules(&[expect("swappiness", KEY, &swappiness.original)]))
+}
+
+fn other(swappiness: &Sysctl) -> &'static str {
+    if swappiness.original == "61" { "62" } else { "61" }
+}
+
+fn terminated(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    let before = host::programs();
+    let driftd = home.start();
+    let ours = attached_since(&before);
+    let (status, _) = driftd.terminate();
+    assert_eq!(status.code(), Some(0), "{status}");
+    wait_until_gone(&ours);
+}
+
+fn killed(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    let before = host::programs();
+    let driftd = home.start();
+    let ours = attached_since(&before);
+    driftd.kill9();
+    wait_until_gone(&ours);
+}
+
+/// The programs that came since; there are some.
+#[track_caller]
+fn attached_since(before: &BTreeSet<u32>) -> BTreeSet<u32> {
+    let ours: BTreeSet<u32> = host::programs().difference(before).copied().collect();
+    assert!(!ours.is_empty(), "driftd has attached no program");
+    ours
+}
+
+/// Waits until none of the programs is there. The kernel frees them a grace period after their last user is gone,
+/// and tells nobody: so it is asked again and again.
+#[track_caller]
+fn wait_until_gone(programs: &BTreeSet<u32>) {
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !host::programs().is_disjoint(programs) {
+        assert!(Instant::now() < limit, "programs were left behind: {programs:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn told_after_the_restart(mode: Mode) {
+    for wait_for_the_change in [false, true] {
+        let swappiness = Sysctl::of(KEY);
+        let home = home(mode, &swappiness);
+        let value = other(&swappiness);
+        let mut driftd = home.start();
+        swappiness.write(value);
+        if wait_for_the_change {
+            driftd.wait_for_kind("change", KEY);
+        }
+        let before = driftd.kill9();
+
+        let mut driftd = home.start();
+        if !before.iter().any(|line| is_opened(line, KEY)) {
+            driftd.wait_for_opened(KEY, value);
+        }
+        driftd.fence();
+        let after = driftd.said().to_vec();
+        let told: BTreeSet<&str> =
+            before.iter().chain(&after).filter(|l| is_opened(l, KEY)).map(id).collect();
+        assert_eq!(told.len(), 1, "one departure is one finding: {before:#?} then {after:#?}");
+        swappiness.restore();
+        let healed = driftd.wait_for_healed(KEY);
+        assert!(told.contains(id(&healed)), "{healed} is not of {told:?}");
+    }
+}
+
+/// The name of a finding.
+fn id(line: &Value) -> &str {
+    line["finding"].as_str().unwrap_or_default()
+}
+
+fn no_second_finding(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    let value = other(&swappiness);
+    let mut driftd = home.start();
+    swappiness.write(value);
+    let opened = driftd.wait_for_opened(KEY, value);
+    driftd.terminate();
+
+    let mut driftd = home.start();
+    driftd.fence();
+    driftd.assert_nothing_opened(KEY);
+    swappiness.restore();
+    let healed = driftd.wait_for_healed(KEY);
+    assert_eq!(healed["finding"], opened["finding"], "{healed}");
+}
+
+fn check(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    let synced = home.command(&["check"]);
+    assert_eq!(synced.status.code(), Some(0), "{synced:?}");
+    swappiness.write(other(&swappiness));
+    let drifted = home.command(&["check", "--format", "json"]);
+    assert_eq!(drifted.status.code(), Some(1), "{drifted:?}");
+    let printed = String::from_utf8_lossy(&drifted.stdout);
+    assert!(printed.contains(KEY) && printed.contains(other(&swappiness)), "{printed}");
+}
+
+fn status_and_events(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    let mut driftd = home.start();
+    swappiness.write(other(&swappiness));
+    let opened = driftd.wait_for_opened(KEY, other(&swappiness));
+    for command in ["status", "events"] {
+        let shown = home.command(&[command, "--format", "json"]);
+        let printed = String::from_utf8_lossy(&shown.stdout);
+        assert!(printed.contains(id(&opened)), "`driftd {command}`: {shown:?}");
+    }
+}
