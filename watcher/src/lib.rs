@@ -2,4 +2,5 @@
 //!
 //! The rooms, and who may import whom, are drawn in docs/architecture.md and checked by `cargo xtask tidy`.
 
+pub mod http;
 pub mod model;
