@@ -2,10 +2,15 @@
 //!
 //! The rooms, and who may import whom, are drawn in docs/architecture.md and checked by `cargo xtask tidy`.
 
+pub mod alerts;
+pub mod cli;
+pub mod config;
+pub mod daemon;
 pub mod deploys;
+pub mod http;
 pub mod judge;
 pub mod kernel;
-pub mod config;
 pub mod model;
 pub mod probes;
 pub mod store;
+pub mod watch;

@@ -11,7 +11,10 @@ use std::{
 
 use watcher_common::{ABSENT, Offsets};
 
-use super::btf::Btf;
+use super::{
+    btf::Btf,
+    plan::{Plan, SysctlPlan},
+};
 
 /// What the host offers.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub enum Kprobes {
     Absent,
     /// `kernel.perf_event_paranoid` is above 2, and CAP_SYS_ADMIN is missing (a patch of Debian's).
     Paranoid,
+    /// The kernel refused them when they were tried.
+    Refused,
 }
 
 /// The capabilities that matter here, of the effective set.
@@ -100,6 +105,17 @@ pub struct Namespaces {
     pub uts: u32,
     /// User.
     pub user: u32,
+}
+
+impl Facts {
+    /// Takes note that the kernel refused what a plan asked for, so that the next plan asks for less.
+    pub fn refuse(&mut self, plan: &Plan) {
+        match plan.sysctl {
+            SysctlPlan::Kprobe { .. } => self.kprobes = Kprobes::Refused,
+            SysctlPlan::Cgroup { .. } => self.cgroup2 = None,
+            SysctlPlan::Swept => self.mtu_function = None,
+        }
+    }
 }
 
 /// Looks at the host below `root` (`/`).

@@ -138,6 +138,7 @@ fn kprobe(facts: &Facts) -> Result<(), String> {
                         hint: give CAP_SYS_ADMIN, or set kernel.perf_event_paranoid to 2"
                 .into());
         }
+        Kprobes::Refused => return Err("the kernel refused them".into()),
         Kprobes::Permitted => {}
     }
     if facts.ftrace_enabled == Some(false) {

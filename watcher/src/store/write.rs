@@ -57,6 +57,8 @@ pub enum Work {
         /// The number.
         entry: i64,
     },
+    /// Nothing more will be recorded: who waits for the bell need not wait any longer.
+    Close,
 }
 
 /// The writer.
@@ -71,8 +73,10 @@ impl Store {
         Ok(Store { db: open(state)?, sinks })
     }
 
-    /// Writes until nobody sends any more. After each commit `wake` is rung.
-    pub fn run(mut self, mut work: Receiver<Work>, wake: &SyncSender<()>) {
+    /// Writes until nobody sends any more. After each commit the bell is rung; it is given away with
+    /// [`Work::Close`].
+    pub fn run(mut self, mut work: Receiver<Work>, bell: SyncSender<()>) {
+        let mut bell = Some(bell);
         let mut gathered = Vec::new();
         while let Some(first) = work.blocking_recv() {
             gathered.push(first);
@@ -82,8 +86,15 @@ impl Store {
                     Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
                 }
             }
+            let close = gathered.iter().any(|work| matches!(work, Work::Close));
             self.settle(&mut gathered);
-            let _ = wake.try_send(());
+            // A bell that rings already needs no second pull.
+            if let Some(bell) = &bell {
+                let _ = bell.try_send(());
+            }
+            if close {
+                bell = None;
+            }
         }
     }
 
@@ -116,6 +127,7 @@ impl Store {
                         .prepare_cached("DELETE FROM outbox WHERE sink = ?1 AND entry <= ?2")?
                         .execute(params![sink, entry])?;
                 }
+                Work::Close => {}
             }
         }
         change.commit()

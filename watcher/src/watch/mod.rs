@@ -5,6 +5,7 @@
 
 mod confirm;
 mod deliver;
+mod run;
 mod touches;
 mod tracked;
 
@@ -14,6 +15,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+pub use run::{Source, Sources, run};
 use tokio::sync::oneshot;
 
 use self::{

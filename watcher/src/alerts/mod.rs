@@ -1,0 +1,7 @@
+//! Telling: from the outbox to where people look. Nothing is told that is not recorded.
+
+mod render;
+mod teller;
+
+pub use render::{Output, line};
+pub use teller::{OUTPUT, tell};

@@ -1,0 +1,270 @@
+//! An entry as one line: for people, or as JSON.
+
+use std::fmt::Write;
+
+use jiff::tz::TimeZone;
+
+use crate::model::{
+    Change, CommitId, DeploymentNews, Entry, Finding, FindingState, SeenBy, Started, Sweep, Touch, Value, Verdict,
+    What, Writer,
+};
+
+/// How entries are shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Output {
+    /// A line that a person reads.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One entry as one line, without its end.
+pub fn line(entry: &Entry, output: Output) -> String {
+    match output {
+        Output::Json => serde_json::to_string(entry).unwrap_or_else(|error| {
+            // No value of these types fails; if one ever does, it is still told that there was something.
+            serde_json::json!({ "time": entry.time, "kind": entry.what.kind(), "error": error.to_string() })
+                .to_string()
+        }),
+        Output::Text => {
+            let time = entry.time.to_zoned(TimeZone::UTC).strftime("%FT%TZ");
+            format!("{time} {:<10} {}", word(&entry.what), clean(&sentence(&entry.what)))
+        }
+    }
+}
+
+/// The word a line begins with.
+fn word(what: &What) -> &'static str {
+    match what {
+        What::Finding(finding) if finding.state == FindingState::Opened => "FINDING",
+        What::Finding(_) => "healed",
+        what => what.kind(),
+    }
+}
+
+fn sentence(what: &What) -> String {
+    match what {
+        What::Start(started) => start(started),
+        What::Deployment(news) => deployment(news),
+        What::Verdict(given) => verdict(given),
+        What::Change(seen) => change(seen),
+        What::Touch(seen) => touch(seen),
+        What::Finding(finding) => finding_sentence(finding),
+        What::Loss(loss) => match loss.count {
+            Some(count) => format!("{count} {}; everything declared is read again", loss.what),
+            None => loss.what.clone(),
+        },
+        What::Sweep(swept) => sweep(swept),
+    }
+}
+
+fn start(started: &Started) -> String {
+    let Started { version, sysctl, link, reasons, keys, webhook } = started;
+    let mut text = format!("driftd {version} watches {keys} keys; writes of sysctls: {sysctl}; MTUs: {link}");
+    if let Some(url) = webhook {
+        let _ = write!(text, "; deployments: {url}");
+    }
+    for reason in reasons {
+        let _ = write!(text, "; {}", reason.replace('\n', "; "));
+    }
+    text
+}
+
+fn deployment(news: &DeploymentNews) -> String {
+    let mut text = format!("{} {}", news.commit, news.status.as_str());
+    for (name, value) in [("app", &news.app), ("environment", &news.environment)] {
+        if let Some(value) = value {
+            let _ = write!(text, ", {name} {value}");
+        }
+    }
+    if news.undated {
+        text.push_str(", undated");
+    }
+    let _ = write!(text, " (deployment {})", news.deployment);
+    text
+}
+
+fn verdict(verdict: &Verdict) -> String {
+    let Verdict { commit, status, keys, findings, .. } = verdict;
+    let mut text = format!("{commit} {}: {keys} keys read, {} findings open", status.as_str(), findings.len());
+    for finding in findings {
+        let _ = write!(text, "; {} is {}, expected {}", finding.key, value(finding.actual.as_ref()), finding.expected);
+    }
+    text
+}
+
+fn change(change: &Change) -> String {
+    let Change { key, previous, requested, actual, writer, seen_by, commit, in_window, writes, .. } = change;
+    let mut text = format!("{key} {} -> {}", value(previous.as_ref()), value(actual.as_ref()));
+    if let Some(asked) = requested.as_ref().filter(|asked| Some(*asked) != actual.as_ref()) {
+        let _ = write!(text, " ({asked} was asked for)");
+    }
+    if *writes > 1 {
+        let _ = write!(text, ", {writes} writes");
+    }
+    let _ = write!(text, ", {}, {}", by(writer.as_ref(), *seen_by), under(commit.as_ref(), *in_window));
+    text
+}
+
+fn touch(touch: &Touch) -> String {
+    let Touch { key, actual, requested, result, writer, seen_by, reason, writes, .. } = touch;
+    let mut text = format!("{key} is {}, write {}", value(actual.as_ref()), reason.as_str());
+    if let Some(asked) = requested.as_ref().filter(|asked| Some(*asked) != actual.as_ref()) {
+        let _ = write!(text, " ({asked} was asked for)");
+    }
+    if let Some(errno) = result.filter(|result| *result < 0) {
+        let _ = write!(text, " (errno {})", -errno);
+    }
+    if *writes > 1 {
+        let _ = write!(text, ", {writes} writes");
+    }
+    let _ = write!(text, ", {}", by(writer.as_ref(), *seen_by));
+    text
+}
+
+fn finding_sentence(finding: &Finding) -> String {
+    let actual = value(finding.actual.as_ref());
+    if finding.state == FindingState::Healed {
+        return format!("{} is {actual}, expected {} (rule {})", finding.key, finding.expected, finding.rule);
+    }
+    let mut text = format!(
+        "{}: {} is {actual}, expected {} (rule {}, {})",
+        severity(finding),
+        finding.key,
+        finding.expected,
+        finding.rule,
+        finding.declared_by
+    );
+    if let Some(previous) = &finding.previous {
+        let _ = write!(text, ", was {previous}");
+    }
+    if let Some(asked) = finding.requested.as_ref().filter(|asked| Some(*asked) != finding.actual.as_ref()) {
+        let _ = write!(text, " ({asked} was asked for)");
+    }
+    let _ = write!(
+        text,
+        "; {}; {}, {}",
+        finding.cause.as_str(),
+        by(finding.writer.as_ref(), finding.seen_by),
+        under(finding.commit.as_ref(), false)
+    );
+    if let Some(commit) = &finding.declared_commit {
+        let _ = write!(text, ", declared by commit {commit}");
+    }
+    text
+}
+
+fn severity(finding: &Finding) -> &'static str {
+    match finding.severity {
+        crate::model::Severity::Info => "info",
+        crate::model::Severity::Warning => "warning",
+        crate::model::Severity::Critical => "critical",
+    }
+}
+
+fn sweep(sweep: &Sweep) -> String {
+    let Sweep { reason, keys, changed, micros } = sweep;
+    format!("{keys} keys read ({}), {changed} had changed, in {micros} us", reason.as_str())
+}
+
+fn value(value: Option<&Value>) -> &str {
+    value.map_or("absent", |value| match value.as_str() {
+        "" => "empty",
+        text => text,
+    })
+}
+
+/// Who did it and how it was noticed.
+fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
+    let Some(writer) = writer else { return format!("unattributed, seen by {}", seen_by.as_str()) };
+    let Writer { pid, comm, uid, login_uid, parent_pid, parent_comm, .. } = writer;
+    let login = login_uid.filter(|login| login != uid).map_or(String::new(), |login| format!(", login uid {login}"));
+    format!("by {comm} (pid {pid}, uid {uid}{login}, parent {parent_comm} {parent_pid}), seen by {}", seen_by.as_str())
+}
+
+fn under(commit: Option<&CommitId>, in_window: bool) -> String {
+    match (commit, in_window) {
+        (None, _) => "before any deployment".into(),
+        (Some(commit), false) => format!("under commit {commit}"),
+        (Some(commit), true) => format!("in the deploy of commit {commit}"),
+    }
+}
+
+/// The text without characters that could move the cursor or end the line: names come from whoever wrote.
+fn clean(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => clean.extend(c.escape_default()),
+            false => clean.push(c),
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Entry {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[track_caller]
+    fn check(json: &str, wanted: &str) {
+        let entry = read(json);
+        assert_eq!(line(&entry, Output::Text), wanted);
+        assert_eq!(read(&line(&entry, Output::Json)), entry, "JSON holds all of it");
+    }
+
+    const WRITER: &str = r#"{"pid":4242,"tid":4242,"comm":"sysctl","uid":0,"login_uid":1000,"session_id":3,
+        "parent_pid":4200,"parent_comm":"bash","cgroup_id":1}"#;
+
+    #[test]
+    fn a_change_says_from_what_to_what_by_whom_and_under_which_commit() {
+        check(
+            &format!(
+                r#"{{"time":"2026-08-01T10:20:00.5Z","kind":"change","key":"vm.swappiness","previous":"60",
+                "requested":"61","actual":"61","writer":{WRITER},"seen_by":"kprobe","commit":"a1b2c3",
+                "deployment":"d","in_window":false,"writes":1}}"#
+            ),
+            "2026-08-01T10:20:00Z change     vm.swappiness 60 -> 61, by sysctl (pid 4242, uid 0, login uid 1000, \
+             parent bash 4200), seen by kprobe, under commit a1b2c3",
+        );
+    }
+
+    #[test]
+    fn a_finding_says_all_that_is_needed_to_act() {
+        let finding = |state: &str, writer: &str, actual: &str| {
+            format!(
+                r#"{{"time":"2026-08-01T10:20:00Z","kind":"finding","finding":"f","state":"{state}",
+                "key":"vm.swappiness","rule":"swappiness","severity":"critical","expected":"10","actual":{actual},
+                "previous":"10","requested":null,"commit":"a1b2c3","declared_commit":null,
+                "declared_by":{{"file":"/etc/driftd.yaml","line":7}},"cause":"changed after the deploy",
+                "writer":{writer},"seen_by":"sweep","deployment":"d","opened":"2026-08-01T10:20:00Z","healed":null}}"#
+            )
+        };
+        check(
+            &finding("opened", "null", "null"),
+            "2026-08-01T10:20:00Z FINDING    critical: vm.swappiness is absent, expected 10 (rule swappiness, \
+             /etc/driftd.yaml:7), was 10; changed after the deploy; unattributed, seen by sweep, under commit a1b2c3",
+        );
+        check(
+            &finding("healed", WRITER, r#""10""#),
+            "2026-08-01T10:20:00Z healed     vm.swappiness is 10, expected 10 (rule swappiness)",
+        );
+    }
+
+    #[test]
+    fn a_name_cannot_move_the_cursor_or_end_the_line() {
+        let touch = r#"{"time":"2026-08-01T10:20:00Z","kind":"touch","key":"vm.swappiness","actual":"60",
+            "requested":"-1","result":-22,"writer":{"pid":1,"tid":1,"comm":"a\u001b[2J\nb","uid":0,"login_uid":null,
+            "session_id":null,"parent_pid":0,"parent_comm":"","cgroup_id":1},"seen_by":"kprobe","commit":null,
+            "reason":"refused","writes":3}"#;
+        check(
+            touch,
+            r"2026-08-01T10:20:00Z touch      vm.swappiness is 60, write refused (-1 was asked for) (errno 22), 3 writes, by a\u{1b}[2J\nb (pid 1, uid 0, parent  0), seen by kprobe",
+        );
+    }
+}

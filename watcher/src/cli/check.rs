@@ -1,0 +1,153 @@
+//! `driftd check`: what is in force against what is declared, once, without a daemon.
+//!
+//! `for:` and `settle:` need time and are not waited for: a departure of now is shown.
+
+use std::{io::Write, path::Path};
+
+use serde::Serialize;
+
+use super::exit;
+use crate::{
+    alerts::Output,
+    config::Config,
+    judge::{Judgement, expected, judge},
+    kernel::Reader,
+    model::{Capture, Key, Rule, Severity, Source, Value, VerdictStatus},
+    store,
+};
+
+/// What a check found.
+#[derive(Serialize)]
+struct Checked {
+    status: VerdictStatus,
+    /// How many pairs of rule and key were compared.
+    compared: usize,
+    /// How many were not: nothing is declared for them before a deployment, or they move by themselves.
+    unjudged: usize,
+    findings: Vec<Departure>,
+    unreadable: Vec<Unreadable>,
+}
+
+/// A key that is not as declared.
+#[derive(Serialize)]
+struct Departure {
+    key: Key,
+    expected: String,
+    actual: Option<Value>,
+    rule: String,
+    severity: Severity,
+    declared_by: Source,
+}
+
+/// A key that cannot be read.
+#[derive(Serialize)]
+struct Unreadable {
+    key: Key,
+    error: String,
+}
+
+/// Checks, shows what was found, and says how it went.
+pub fn run(config: &Config, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let captures = match store::Reader::open(&config.state) {
+        Ok(Some(reader)) => reader.past()?.captures,
+        Ok(None) => Vec::new(),
+        // Only rules that capture need it; they are then not judged, which is said.
+        Err(error) => {
+            tracing::warn!("captured values are not known: {error}");
+            Vec::new()
+        }
+    };
+    let checked = check(&config.rules, &captures, Path::new("/"));
+    match output {
+        Output::Json => writeln!(out, "{}", serde_json::to_string(&checked)?)?,
+        Output::Text => write!(out, "{}", text(&checked))?,
+    }
+    Ok(match (checked.unreadable.is_empty(), checked.findings.is_empty()) {
+        (false, _) => exit::UNREACHABLE,
+        (true, false) => exit::DRIFT,
+        (true, true) => exit::IN_SYNC,
+    })
+}
+
+fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
+    let mut reader = Reader::new(root);
+    let mut checked = Checked {
+        status: VerdictStatus::Synced,
+        compared: 0,
+        unjudged: 0,
+        findings: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    for (rule, key) in rules.iter().flat_map(|rule| rule.keys.iter().map(move |key| (rule, key))) {
+        let actual = match reader.read(key) {
+            Ok(actual) => actual,
+            Err(error) => {
+                checked.unreadable.push(Unreadable { key: key.clone(), error: error.to_string() });
+                continue;
+            }
+        };
+        let captured = captures.iter().find(|c| c.rule == rule.name && c.key == *key).map(|c| &c.value);
+        match judge(key, &rule.expectation, captured, actual.as_ref()) {
+            Judgement::InSync => checked.compared += 1,
+            Judgement::Unjudged => checked.unjudged += 1,
+            Judgement::Departs => {
+                checked.compared += 1;
+                let secret = key.is_secret();
+                let expected = expected(key, &rule.expectation, captured);
+                checked.findings.push(Departure {
+                    key: key.clone(),
+                    expected: if secret { Value::secret().to_string() } else { expected },
+                    actual: if secret { actual.map(|_| Value::secret()) } else { actual },
+                    rule: rule.name.to_string(),
+                    severity: rule.severity,
+                    declared_by: rule.source.clone(),
+                });
+            }
+        }
+    }
+    if !checked.findings.is_empty() {
+        checked.status = VerdictStatus::OutOfSync;
+    }
+    checked
+}
+
+fn text(checked: &Checked) -> String {
+    let mut text = String::new();
+    for Departure { key, expected, actual, rule, declared_by, .. } in &checked.findings {
+        let actual = actual.as_ref().map_or("absent", Value::as_str);
+        text.push_str(&format!("{key} is {actual}, expected {expected} (rule {rule}, {declared_by})\n"));
+    }
+    for Unreadable { error, .. } in &checked.unreadable {
+        text.push_str(&format!("{error}\n"));
+    }
+    text.push_str(&format!(
+        "{}: {} compared, {} findings, {} not judged\n",
+        checked.status.as_str(),
+        checked.compared,
+        checked.findings.len(),
+        checked.unjudged
+    ));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn a_check_shows_each_departure_with_the_place_that_declares_it() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("proc/sys/vm")).unwrap();
+        fs::write(root.path().join("proc/sys/vm/swappiness"), "61\n").unwrap();
+        let rules = "drift_rules:\n  a:\n    keys: vm.swappiness\n    expect: 10\n  b: vm.swappiness fs.file-max\n";
+        let config = config::parse("driftd.yaml", rules).unwrap();
+        insta::assert_snapshot!(text(&check(&config.rules, &[], root.path())), @"
+        vm.swappiness is 61, expected 10 (rule a, driftd.yaml:4)
+        OUT_OF_SYNC: 1 compared, 1 findings, 2 not judged
+        ");
+    }
+}

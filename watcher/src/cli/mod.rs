@@ -1,0 +1,205 @@
+//! The commands: one file each. Arguments in, exit code out.
+
+mod check;
+mod events;
+mod sign;
+mod status;
+
+use std::{
+    io::{self, IsTerminal},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing::Level;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    alerts::Output,
+    config::{self, Config},
+    daemon,
+};
+
+/// Exit codes of every command.
+pub mod exit {
+    /// What was asked for was done; for `check` and `status`: all that is declared is in force.
+    pub const IN_SYNC: u8 = 0;
+    /// For `check` and `status`: something that is declared is not in force.
+    pub const DRIFT: u8 = 1;
+    /// The arguments or the configuration are wrong.
+    pub const USAGE: u8 = 2;
+    /// Something that is needed cannot be read, reached or had.
+    pub const UNREACHABLE: u8 = 3;
+}
+
+/// Watches kernel state, compares it with what was declared, and pins every change to its commit.
+#[derive(Parser)]
+#[command(name = "driftd", version, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 in sync or done, 1 drift, 2 usage or configuration, 3 cannot read or reach.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch: the daemon, in the foreground
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How what happens is shown on standard output
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        output: Format,
+        /// Log more to standard error, the programs in the kernel included
+        #[arg(short, long)]
+        verbose: bool,
+        /// Log writes of keys that belong to another namespace too
+        #[arg(long)]
+        foreign: bool,
+    },
+    /// Compare what is in force with what is declared, once, without a daemon
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How the result is shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show how things stand in the running daemon
+    Status {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show what was recorded, oldest first
+    Events {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Go on with what is recorded from now on
+        #[arg(short, long)]
+        follow: bool,
+        /// How many of the past
+        #[arg(short = 'n', long, default_value_t = 100)]
+        last: usize,
+        /// How they are shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Print the header that signs the body on standard input
+    Sign {
+        /// The file with the secret
+        #[arg(long, value_name = "FILE")]
+        secret: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "/etc/driftd/driftd.yaml")]
+    config: PathBuf,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Lines for people
+    Text,
+    /// JSON
+    Json,
+}
+
+impl From<Format> for Output {
+    fn from(format: Format) -> Output {
+        match format {
+            Format::Text => Output::Text,
+            Format::Json => Output::Json,
+        }
+    }
+}
+
+/// Runs the command of the process's arguments.
+pub fn main() -> ExitCode {
+    // A mistake in the arguments ends the process here, with code 2.
+    let Arguments { command } = Arguments::parse();
+    log(matches!(command, Command::Run { verbose: true, .. }));
+    ExitCode::from(run(command).unwrap_or_else(|error| {
+        eprintln!("error: {}", words(&error));
+        exit::UNREACHABLE
+    }))
+}
+
+fn run(command: Command) -> anyhow::Result<u8> {
+    match command {
+        Command::Run { config, output, verbose, foreign } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            let options = daemon::Options { output: output.into(), verbose, foreign };
+            runtime()?.block_on(daemon::run(config, options))?;
+            Ok(exit::IN_SYNC)
+        }
+        Command::Check { config, format } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            check::run(&config, format.into(), io::stdout().lock())
+        }
+        Command::Status { config, format } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            runtime()?.block_on(status::run(&config.socket, format.into(), io::stdout()))
+        }
+        Command::Events { config, follow, last, format } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            events::run(&config.state, follow, last, format.into(), io::stdout().lock())
+        }
+        Command::Sign { secret } => {
+            sign::run(&secret, io::stdin().lock(), io::stdout().lock())?;
+            Ok(exit::IN_SYNC)
+        }
+    }
+}
+
+/// The configuration; `None` where it is wrong, and every mistake was shown.
+fn load(file: &ConfigFile) -> Option<Config> {
+    match config::load(&file.config) {
+        Ok(config) => Some(config),
+        Err(config::ConfigError::Problems(problems)) => {
+            eprintln!("{}", problems.render(io::stderr().is_terminal()));
+            None
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            None
+        }
+    }
+}
+
+/// One thread: what waits, waits in the kernel.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// The log goes to standard error; standard output is for what happened.
+fn log(verbose: bool) {
+    let ours = if verbose { Level::DEBUG } else { Level::INFO };
+    // `watcher` is the daemon, `watcher_ebpf` the programs in the kernel.
+    let targets = Targets::new().with_default(Level::WARN).with_target("watcher", ours);
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(targets).init();
+}
+
+/// An error and what caused it, each cause after a colon; hints keep their own line.
+fn words(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Some errors say their cause themselves.
+        if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}

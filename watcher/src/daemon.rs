@@ -1,0 +1,218 @@
+//! The wiring: builds the rooms, makes every channel, spawns, and drains at the end.
+
+use std::{
+    io,
+    path::Path,
+    sync::mpsc::sync_channel,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, anyhow};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot, watch},
+};
+
+use crate::{
+    alerts::{OUTPUT, Output, tell},
+    config::Config,
+    deploys::Ledger,
+    http::{Delivery, StatusSocket, Webhook},
+    kernel::{self, Answer, SlowReader},
+    model::{Key, Now, Started, Status},
+    probes::{self, Interest, Join, Links, Loaded, Plan, SysctlPlan},
+    store::{Past, Reader, Store, Work},
+    watch::{Source, Sources, Watch},
+};
+
+/// What `driftd run` may be asked besides its configuration.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// How entries are told on the standard output.
+    pub output: Output,
+    /// Whether the programs in the kernel log what they see.
+    pub verbose: bool,
+    /// Whether writes owned by other namespaces are logged.
+    pub foreign: bool,
+}
+
+/// How many batches may wait for the store. When it is slower than that the loop waits, the ring fills, and what does
+/// not fit is counted and swept.
+const BATCHES: usize = 256;
+
+/// How many deliveries may wait for the loop; a sender beyond that is asked to come again.
+const DELIVERIES: usize = 64;
+
+/// How many status queries may wait for the loop.
+const QUERIES: usize = 16;
+
+/// How many keys whose reading may block may wait for the loop.
+const ANSWERS: usize = 256;
+
+/// How long what is under way may take when the daemon stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs until a signal says to stop.
+///
+/// # Errors
+/// A part cannot be had: the store, the listener, the socket, or the probes that the configuration forces.
+pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let now = kernel::now();
+    let store = Store::open(&config.state, vec![OUTPUT])?;
+    let reader = Reader::open(&config.state)?.ok_or_else(|| anyhow!("the store went away"))?;
+    let past = reader.past()?;
+
+    // Every channel there is.
+    let (work, work_inbox) = mpsc::channel(BATCHES);
+    let (bell, rung) = sync_channel(1);
+    let (deliveries, delivery_inbox) = mpsc::channel::<Delivery>(DELIVERIES);
+    let (queries, query_inbox) = mpsc::channel::<oneshot::Sender<Status>>(QUERIES);
+    let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
+    let (stop, stopped) = watch::channel(false);
+
+    let webhook = match &config.webhook {
+        Some(settings) => Some(Webhook::bind(settings, &config.state).await?),
+        None => None,
+    };
+    let socket = StatusSocket::bind(&config.socket)?;
+    let probes = Probes::start(&config, options)?;
+    let slow = SlowReader::start(Path::new("/"), move |answer| answers.blocking_send(answer).is_ok())
+        .context("cannot start the thread for slow reads")?;
+
+    let store = spawn("store", move || store.run(work_inbox, bell))?;
+    let teller = {
+        let work = work.clone();
+        spawn("teller", move || {
+            if let Err(error) = tell(&reader, &rung, &work, options.output, io::stdout().lock()) {
+                tracing::error!("what happens is recorded and not told any more: {error}");
+            }
+        })?
+    };
+    let watching = probes.started(&config, webhook.as_ref().map(Webhook::url));
+    let watch = build_watch(&config, past, slow, watching, now);
+    let mut servers = tokio::task::JoinSet::new();
+    if let Some(webhook) = webhook {
+        servers.spawn(webhook.serve(deliveries, stopped.clone()));
+    }
+    servers.spawn(socket.serve(queries, stopped));
+
+    let mut sources = Sources {
+        ring: probes.loaded.map(|loaded| Source::new(loaded)).transpose().context("cannot wait for the ring")?,
+        join: probes.join,
+        links: probes.links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
+        deliveries: delivery_inbox,
+        queries: query_inbox,
+        answers: answer_inbox,
+    };
+    crate::watch::run(watch, &mut sources, &work, end()?).await;
+
+    // Away with the programs first, then finish what is under way, then write and tell the rest.
+    sources.ring = None;
+    let _ = stop.send(true);
+    let drained = tokio::time::timeout(GRACE, async {
+        while servers.join_next().await.is_some() {}
+        let _ = work.send(Work::Close).await;
+        drop(work);
+        tokio::task::spawn_blocking(move || (teller.join(), store.join())).await
+    });
+    match drained.await {
+        Ok(_) => tracing::info!("stopped"),
+        Err(_) => tracing::warn!("stopped before all was told; the next start tells it"),
+    }
+    Ok(())
+}
+
+fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Started, now: Now) -> Watch {
+    let in_force = std::mem::take(&mut past.in_force);
+    let delivered = std::mem::take(&mut past.delivered);
+    let mut ledger = Ledger::new(config.deploy_timeout, in_force, delivered);
+    for (deployment, started) in past.under_way.drain(..) {
+        ledger.reopen(deployment, started, now);
+    }
+    let reader = kernel::Reader::new(Path::new("/"));
+    Watch::new(config.rules.clone(), ledger, past, reader, slow, config.sweep, watching, now)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(work).with_context(|| format!("cannot start the thread `{name}`"))
+}
+
+/// One future for "time to stop": the signal of systemd and kill(1), or Ctrl-C.
+fn end() -> anyhow::Result<impl Future<Output = &'static str>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
+}
+
+/// The probes at work.
+struct Probes {
+    plan: Plan,
+    loaded: Option<Loaded>,
+    join: Join,
+    links: Option<Links>,
+}
+
+impl Probes {
+    /// Facts, plan, load. What the kernel refuses for a reason that no fact showed leads to the next plan, unless the
+    /// configuration forces this one.
+    fn start(config: &Config, options: Options) -> anyhow::Result<Probes> {
+        let mut facts = probes::facts(Path::new("/"));
+        let mut refused = Vec::new();
+        let (mut plan, loaded) = loop {
+            let plan = probes::plan(&facts, config.probes)?;
+            let wanted =
+                probes::Options { ring: config.ring, foreign: options.foreign, log: options.verbose };
+            match probes::load(&facts, &plan, wanted) {
+                Ok(loaded) => break (plan, loaded),
+                Err(error) if config.probes != crate::model::Probes::Auto => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    refused.push(error.to_string());
+                    facts.refuse(&plan);
+                }
+            }
+        };
+        plan.reasons.splice(0..0, refused);
+        let links = match plan.netlink {
+            true => Links::listen()
+                .inspect_err(|error| tracing::warn!("rtnetlink cannot be listened to: {error}"))
+                .ok(),
+            false => None,
+        };
+        let joined = matches!(plan.sysctl, SysctlPlan::Kprobe { .. });
+        let join = Join::new(interest(config), joined, facts.host);
+        Ok(Probes { plan, loaded, join, links })
+    }
+
+    fn started(&self, config: &Config, webhook: Option<String>) -> Started {
+        let keys: std::collections::BTreeSet<&Key> = config.rules.iter().flat_map(|rule| &rule.keys).collect();
+        Started {
+            version: env!("CARGO_PKG_VERSION").into(),
+            sysctl: self.plan.sysctl.as_str().into(),
+            link: self.plan.link.as_str().into(),
+            reasons: self.plan.reasons.clone(),
+            keys: keys.len(),
+            webhook,
+        }
+    }
+}
+
+/// The declared keys, as probes name them.
+fn interest(config: &Config) -> Interest {
+    let mut interest = Interest::default();
+    for key in config.rules.iter().flat_map(|rule| &rule.keys) {
+        match key {
+            Key::Sysctl { name, .. } => drop(interest.sysctls.insert(name.clone())),
+            Key::Link { interface } => drop(interest.interfaces.insert(interface.clone())),
+            Key::Meminfo { .. } | Key::NetDev { .. } | Key::Sysfs { .. } => {}
+        }
+    }
+    interest
+}

@@ -1,0 +1,141 @@
+//! Answers: JSON, and for what is refused one bland sentence to the caller and the exact reason to the log, both in
+//! one value so that neither is forgotten and neither takes the other's place.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Response, StatusCode,
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{announcement::InvalidAnnouncement, signature::Unsigned};
+use crate::model::Refusal;
+
+/// What goes back over the wire.
+pub type Answer = Response<Full<Bytes>>;
+
+/// The body of an answer to a request that is not served.
+#[derive(Serialize, Deserialize)]
+pub struct Said<'a> {
+    /// One sentence.
+    pub error: Cow<'a, str>,
+}
+
+/// A request that is not served.
+#[derive(Debug)]
+pub struct Refused {
+    /// The status.
+    pub status: StatusCode,
+    /// What the caller is told: nothing that a caller without a secret could learn from.
+    pub said: &'static str,
+    /// What the log is told: the exact reason. Never a secret, a signature or a whole body.
+    pub reason: String,
+    /// A header that belongs to the status.
+    header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, said: &'static str, reason: impl Into<String>) -> Refused {
+        Refused { status, said, reason: reason.into(), header: None }
+    }
+
+    /// Nothing is served at this path.
+    pub fn not_here(path: &str) -> Refused {
+        // What came from outside may be long: the start of it is enough to find it by.
+        let path: String = path.chars().take(80).collect();
+        Refused::new(
+            StatusCode::NOT_FOUND,
+            "nothing is served here",
+            format!("nothing is served at `{}`", path.escape_debug()),
+        )
+    }
+
+    /// Something is served at this path, but not so.
+    pub fn method(found: &hyper::Method, wanted: &'static str) -> Refused {
+        let found: String = found.as_str().chars().take(20).collect();
+        Refused {
+            header: Some((ALLOW, HeaderValue::from_static(wanted))),
+            ..Refused::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this method is not served here",
+                format!("the method is `{found}`, and only `{wanted}` is served"),
+            )
+        }
+    }
+
+    /// The request says something that is not understood.
+    pub fn bad(reason: impl Into<String>) -> Refused {
+        Refused::new(
+            StatusCode::BAD_REQUEST,
+            "the request was not understood; the log of the server says why",
+            reason,
+        )
+    }
+
+    /// The body is longer than is taken.
+    pub fn too_long(reason: String) -> Refused {
+        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long", reason)
+    }
+
+    /// The body does not come in time.
+    pub fn slow(reason: String) -> Refused {
+        Refused::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time", reason)
+    }
+
+    /// It cannot be taken now; the same request is welcome later.
+    pub fn later(reason: impl Into<String>) -> Refused {
+        Refused {
+            header: Some((RETRY_AFTER, HeaderValue::from_static("5"))),
+            ..Refused::new(StatusCode::SERVICE_UNAVAILABLE, "not now, try again", reason)
+        }
+    }
+
+    /// The answer for the caller.
+    pub fn answer(self) -> Answer {
+        let mut answer = json(self.status, &Said { error: self.said.into() });
+        answer.headers_mut().extend(self.header);
+        answer
+    }
+}
+
+impl From<Unsigned> for Refused {
+    fn from(why: Unsigned) -> Refused {
+        // One sentence for all: it does not tell a forger how near he came.
+        Refused::new(StatusCode::UNAUTHORIZED, "the signature is missing or wrong", why.to_string())
+    }
+}
+
+impl From<InvalidAnnouncement> for Refused {
+    fn from(why: InvalidAnnouncement) -> Refused {
+        Refused::bad(why.to_string())
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(why: Refusal) -> Refused {
+        Refused::bad(why.to_string())
+    }
+}
+
+/// An answer in JSON, with a newline at its end for those who read it on a terminal.
+pub fn json(status: StatusCode, body: &impl Serialize) -> Answer {
+    let (status, text) = match serde_json::to_vec(body) {
+        Ok(mut text) => {
+            text.push(b'\n');
+            (status, text)
+        }
+        // Only a map with keys that are no texts cannot be written, and none is answered.
+        Err(error) => {
+            tracing::error!("an answer cannot be written as JSON: {error}");
+            (StatusCode::INTERNAL_SERVER_ERROR, Vec::new())
+        }
+    };
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

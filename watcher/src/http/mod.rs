@@ -1,0 +1,67 @@
+//! HTTP: the webhook listener, and the socket that answers `driftd status`.
+//!
+//! Limits come first, then the signature, then the meaning. Nothing in this room decides what a delivery does: it
+//! hands it to the loop with a reply channel and says what came back.
+
+mod announcement;
+mod answer;
+mod client;
+mod connection;
+mod secrets;
+pub mod signature;
+mod status;
+#[cfg(test)]
+mod testing;
+mod tls;
+mod webhook;
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+pub use client::{ClientError, fetch_status};
+pub use secrets::{Secret, SecretError};
+pub use status::StatusSocket;
+pub use tls::TlsError;
+pub use webhook::{Delivery, Webhook};
+
+/// The longest body that is taken, in bytes, or signed by `driftd sign`: 1 MiB. The plain form has a few hundred
+/// bytes, the largest recorded message of any other sender 22 KiB.
+pub const MAX_BODY: usize = 1 << 20;
+
+/// Why a listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// A secret cannot be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Plain HTTP would go over a network.
+    #[error(
+        "plain HTTP is served on loopback only, and `{0}` is not loopback\nhint: listen on 127.0.0.1, or let TLS \
+         protect the connection"
+    )]
+    PlainInTheOpen(SocketAddr),
+    /// The address cannot be bound.
+    #[error("cannot listen on `{listen}`: {source}")]
+    Bind {
+        /// The address.
+        listen: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The status socket cannot be bound.
+    #[error("cannot listen on `{}`: {source}", .path.display())]
+    Socket {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another daemon answers on the status socket.
+    #[error("another driftd listens on `{}`\nhint: stop it first, or give this one another state directory", .0.display())]
+    Live(PathBuf),
+    /// There is something else in the place of the status socket.
+    #[error("`{}` is there and is no socket\nhint: driftd does not remove what it did not make; move it away", .0.display())]
+    NotASocket(PathBuf),
+}

@@ -1,0 +1,171 @@
+//! What can happen becomes an [`Input`]: one `select!` over all sources, and the loop around [`Watch::handle`].
+
+use std::{future::pending, os::fd::{AsRawFd, OwnedFd}, time::Duration};
+
+use tokio::{
+    io::unix::AsyncFd,
+    sync::{mpsc, oneshot},
+};
+
+use super::{Counts, Input, Watch};
+use crate::{
+    http::Delivery,
+    kernel::{Answer, now},
+    model::{Boottime, Status},
+    probes::{self, Counter, Join, Links, Loaded, Tally},
+    store::{Batch, Work},
+};
+
+/// A source with a descriptor that tells when it has something.
+pub struct Source<T> {
+    inner: T,
+    ready: AsyncFd<OwnedFd>,
+    seen: Counts,
+}
+
+impl<T: AsRawFd> Source<T> {
+    /// Waits for a source.
+    pub fn new(inner: T) -> std::io::Result<Source<T>> {
+        Ok(Source { ready: probes::readable(&inner)?, inner, seen: Counts::default() })
+    }
+}
+
+/// All that the loop listens to.
+pub struct Sources {
+    /// The programs in the kernel.
+    pub ring: Option<Source<Loaded>>,
+    /// What joins their records.
+    pub join: Join,
+    /// rtnetlink.
+    pub links: Option<Source<Links>>,
+    /// The webhook.
+    pub deliveries: mpsc::Receiver<Delivery>,
+    /// The status socket.
+    pub queries: mpsc::Receiver<oneshot::Sender<Status>>,
+    /// Keys whose reading may block.
+    pub answers: mpsc::Receiver<Answer>,
+}
+
+/// Runs until `end` is there; what was recorded is then on its way to the store.
+pub async fn run(mut watch: Watch, sources: &mut Sources, store: &mpsc::Sender<Work>, end: impl Future<Output = &'static str>) {
+    tokio::pin!(end);
+    record(store, watch.handle(Input::Tick, now())).await;
+    loop {
+        let inputs = tokio::select! {
+            signal = &mut end => {
+                tracing::info!("{signal}: stopping");
+                break;
+            }
+            inputs = sources.next(watch.deadline()) => inputs,
+        };
+        for input in inputs {
+            record(store, watch.handle(input, now())).await;
+        }
+    }
+    record(store, watch.stop(now())).await;
+}
+
+async fn record(store: &mpsc::Sender<Work>, batch: Batch) {
+    if !batch.is_empty() && store.send(Work::Record(batch)).await.is_err() {
+        tracing::error!("the store is gone, and what happens is not recorded");
+    }
+}
+
+impl Sources {
+    /// The next inputs: of the source that has some, or none but the tick at the deadline. Cancelled, it loses
+    /// nothing: what has a descriptor is read only after it was awaited.
+    async fn next(&mut self, deadline: Boottime) -> Vec<Input> {
+        let Sources { ring, join, links, deliveries, queries, answers } = self;
+        let deadline = join.deadline().map_or(deadline, |due| due.min(deadline));
+        tokio::select! {
+            biased;
+            () = readable(ring.as_ref()) => {
+                let mut hints = Vec::new();
+                let mut counts = Counts::default();
+                if let Some(ring) = ring {
+                    drain(ring, join, &mut hints, &mut counts);
+                }
+                heard(hints, counts, join)
+            }
+            () = readable(links.as_ref()) => {
+                let mut news = Vec::new();
+                if let Some(Source { inner, .. }) = links
+                    && let Err(error) = inner.drain(&mut news)
+                {
+                    tracing::error!("rtnetlink fails and is listened to no more: {error}");
+                    *links = None;
+                    news.push(probes::News::Lost);
+                }
+                vec![Input::Links(news)]
+            }
+            Some(answer) = answers.recv() => vec![Input::Answer(answer)],
+            Some(delivery) = deliveries.recv() => vec![Input::Delivery(delivery)],
+            Some(query) = queries.recv() => vec![Input::Status(query)],
+            () = at(deadline) => {
+                let mut hints = Vec::new();
+                join.expire(now().boot, &mut hints);
+                let mut counts = Counts::default();
+                if let Some(ring) = ring {
+                    count(ring, &mut counts);
+                }
+                let mut inputs = heard(hints, counts, join);
+                inputs.push(Input::Tick);
+                inputs
+            }
+        }
+    }
+}
+
+/// Takes all there is out of the ring, and reads the counters behind it: a record is refused only while the ring is
+/// full, so that whoever drains it afterwards sees the count.
+fn drain(ring: &mut Source<Loaded>, join: &mut Join, hints: &mut Vec<crate::model::Hint>, counts: &mut Counts) {
+    let entered = now().boot;
+    ring.inner.drain(|record| join.take(record, entered, hints));
+    join.expire(entered, hints);
+    ring.inner.flush_log();
+    count(ring, counts);
+}
+
+fn count(ring: &mut Source<Loaded>, counts: &mut Counts) {
+    let lost = ring.inner.count(Counter::Lost);
+    let foreign = ring.inner.count(Counter::Foreign);
+    counts.lost = lost.saturating_sub(ring.seen.lost);
+    counts.foreign = foreign.saturating_sub(ring.seen.foreign);
+    ring.seen = Counts { lost, foreign, join: Tally::default() };
+}
+
+fn heard(hints: Vec<crate::model::Hint>, mut counts: Counts, join: &mut Join) -> Vec<Input> {
+    counts.join = join.tally();
+    let mut inputs = Vec::with_capacity(3);
+    if !hints.is_empty() {
+        inputs.push(Input::Hints(hints));
+    }
+    if counts != Counts::default() {
+        inputs.push(Input::Tally(counts));
+    }
+    inputs
+}
+
+/// Until a source has something; for ever where there is none.
+async fn readable<T>(source: Option<&Source<T>>) {
+    match source {
+        Some(source) => match source.ready.readable().await {
+            // Told again at the next edge; all that is there is taken now.
+            Ok(mut guard) => guard.clear_ready(),
+            Err(error) => {
+                tracing::error!("a descriptor cannot be waited for: {error}");
+                pending().await
+            }
+        },
+        None => pending().await,
+    }
+}
+
+/// Until a moment on the clock since boot.
+async fn at(deadline: Boottime) {
+    let wait = deadline.since(now().boot);
+    // Rounded up, so that the moment has come when the loop looks; and once an hour at least, because the timer
+    // does not count the time of a suspended machine.
+    let wait = (wait + Duration::from_micros(500)).min(Duration::from_secs(3600));
+    tokio::time::sleep(wait).await;
+}
