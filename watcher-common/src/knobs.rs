@@ -6,7 +6,10 @@ pub const ABSENT: u32 = u32::MAX;
 /// Everything that user space sets before load.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 pub struct Knobs {
     /// The address of `net_sysctl_root`; 0 where kallsyms does not tell.
     pub net_root: u64,
@@ -31,7 +34,10 @@ pub struct Knobs {
 /// Offsets in bytes, from the running kernel's BTF; [`ABSENT`] where there is no such member.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 pub struct Offsets {
     /// `kiocb.ki_filp`
     pub kiocb_file: u32,

@@ -7,6 +7,6 @@ mod record;
 
 pub use knobs::{ABSENT, Knobs, Offsets};
 pub use record::{
-    COMM, COMPONENT, COMPONENTS, Counter, Flags, Header, Kind, MtuEnter, NAME, OwnerKind, Return, SysctlEnter,
-    SysctlValues, VALUE, VERSION, Who,
+    COMM, COMPONENT, COMPONENTS, Counter, Flags, Header, Kind, MtuEnter, NAME, OwnerKind, Return,
+    SysctlEnter, SysctlValues, VALUE, VERSION, Who,
 };

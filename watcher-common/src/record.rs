@@ -97,7 +97,10 @@ impl Counter {
 /// The beginning of each record.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 pub struct Header {
     /// [`VERSION`].
     pub version: u16,
@@ -121,7 +124,10 @@ pub struct Header {
 /// The task that called.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 pub struct Who {
     /// The user id in the first user namespace.
     pub uid: u32,
@@ -146,7 +152,10 @@ pub struct Who {
 /// A write of a sysctl was entered.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 pub struct SysctlEnter {
     /// The beginning of each record.
     pub header: Header,
@@ -169,7 +178,10 @@ pub struct SysctlEnter {
 /// The kernel is about to hand a value to a sysctl's handler.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 pub struct SysctlValues {
     /// The beginning of each record.
     pub header: Header,
@@ -196,7 +208,10 @@ pub struct SysctlValues {
 /// A change of an MTU was entered.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 pub struct MtuEnter {
     /// The beginning of each record.
     pub header: Header,
@@ -217,7 +232,10 @@ pub struct MtuEnter {
 /// A call returned.
 #[repr(C)]
 #[derive(Clone, Copy)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable, zerocopy::KnownLayout)
+)]
 pub struct Return {
     /// The beginning of each record.
     pub header: Header,

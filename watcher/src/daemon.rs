@@ -99,7 +99,11 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     servers.spawn(socket.serve(queries, stopped));
 
     let mut sources = Sources {
-        ring: probes.loaded.map(|loaded| Source::new(loaded)).transpose().context("cannot wait for the ring")?,
+        ring: probes
+            .loaded
+            .map(|loaded| Source::new(loaded))
+            .transpose()
+            .context("cannot wait for the ring")?,
         join: probes.join,
         links: probes.links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
         deliveries: delivery_inbox,
@@ -136,7 +140,10 @@ fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Star
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(work).with_context(|| format!("cannot start the thread `{name}`"))
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .with_context(|| format!("cannot start the thread `{name}`"))
 }
 
 /// One future for "time to stop": the signal of systemd and kill(1), or Ctrl-C.
@@ -192,7 +199,8 @@ impl Probes {
     }
 
     fn started(&self, config: &Config, webhook: Option<String>) -> Started {
-        let keys: std::collections::BTreeSet<&Key> = config.rules.iter().flat_map(|rule| &rule.keys).collect();
+        let keys: std::collections::BTreeSet<&Key> =
+            config.rules.iter().flat_map(|rule| &rule.keys).collect();
         Started {
             version: env!("CARGO_PKG_VERSION").into(),
             sysctl: self.plan.sysctl.as_str().into(),

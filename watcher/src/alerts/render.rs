@@ -5,8 +5,8 @@ use std::fmt::Write;
 use jiff::tz::TimeZone;
 
 use crate::model::{
-    Change, CommitId, DeploymentNews, Entry, Finding, FindingState, SeenBy, Started, Sweep, Touch, Value, Verdict,
-    What, Writer,
+    Change, CommitId, DeploymentNews, Entry, Finding, FindingState, SeenBy, Started, Sweep, Touch, Value,
+    Verdict, What, Writer,
 };
 
 /// How entries are shown.
@@ -87,9 +87,16 @@ fn deployment(news: &DeploymentNews) -> String {
 
 fn verdict(verdict: &Verdict) -> String {
     let Verdict { commit, status, keys, findings, .. } = verdict;
-    let mut text = format!("{commit} {}: {keys} keys read, {} findings open", status.as_str(), findings.len());
+    let mut text =
+        format!("{commit} {}: {keys} keys read, {} findings open", status.as_str(), findings.len());
     for finding in findings {
-        let _ = write!(text, "; {} is {}, expected {}", finding.key, value(finding.actual.as_ref()), finding.expected);
+        let _ = write!(
+            text,
+            "; {} is {}, expected {}",
+            finding.key,
+            value(finding.actual.as_ref()),
+            finding.expected
+        );
     }
     text
 }
@@ -179,8 +186,12 @@ fn value(value: Option<&Value>) -> &str {
 fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
     let Some(writer) = writer else { return format!("unattributed, seen by {}", seen_by.as_str()) };
     let Writer { pid, comm, uid, login_uid, parent_pid, parent_comm, .. } = writer;
-    let login = login_uid.filter(|login| login != uid).map_or(String::new(), |login| format!(", login uid {login}"));
-    format!("by {comm} (pid {pid}, uid {uid}{login}, parent {parent_comm} {parent_pid}), seen by {}", seen_by.as_str())
+    let login =
+        login_uid.filter(|login| login != uid).map_or(String::new(), |login| format!(", login uid {login}"));
+    format!(
+        "by {comm} (pid {pid}, uid {uid}{login}, parent {parent_comm} {parent_pid}), seen by {}",
+        seen_by.as_str()
+    )
 }
 
 fn under(commit: Option<&CommitId>, in_window: bool) -> String {

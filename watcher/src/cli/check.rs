@@ -143,7 +143,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir_all(root.path().join("proc/sys/vm")).unwrap();
         fs::write(root.path().join("proc/sys/vm/swappiness"), "61\n").unwrap();
-        let rules = "drift_rules:\n  a:\n    keys: vm.swappiness\n    expect: 10\n  b: vm.swappiness fs.file-max\n";
+        let rules =
+            "drift_rules:\n  a:\n    keys: vm.swappiness\n    expect: 10\n  b: vm.swappiness fs.file-max\n";
         let config = config::parse("driftd.yaml", rules).unwrap();
         insta::assert_snapshot!(text(&check(&config.rules, &[], root.path())), @"
         vm.swappiness is 61, expected 10 (rule a, driftd.yaml:4)

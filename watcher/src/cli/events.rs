@@ -21,7 +21,13 @@ use crate::{
 const PIECE: usize = 256;
 
 /// Shows the last entries, and with `follow` all that come.
-pub fn run(state: &Path, follow: bool, last: usize, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
+pub fn run(
+    state: &Path,
+    follow: bool,
+    last: usize,
+    output: Output,
+    mut out: impl Write,
+) -> anyhow::Result<u8> {
     let Some(reader) = Reader::open(state)? else {
         bail!(
             "there is no store in `{}`\nhint: `driftd run` makes it; name its configuration by --config",

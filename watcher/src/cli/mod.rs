@@ -36,7 +36,9 @@ pub mod exit {
 /// Watches kernel state, compares it with what was declared, and pins every change to its commit.
 #[derive(Parser)]
 #[command(name = "driftd", version, propagate_version = true)]
-#[command(after_help = "Exit codes: 0 in sync or done, 1 drift, 2 usage or configuration, 3 cannot read or reach.")]
+#[command(
+    after_help = "Exit codes: 0 in sync or done, 1 drift, 2 usage or configuration, 3 cannot read or reach."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

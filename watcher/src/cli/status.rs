@@ -1,10 +1,6 @@
 //! `driftd status`: how things stand in the running daemon, on one screen.
 
-use std::{
-    fmt::Write as _,
-    io::Write,
-    path::Path,
-};
+use std::{fmt::Write as _, io::Write, path::Path};
 
 use super::exit;
 use crate::{
@@ -27,11 +23,14 @@ pub async fn run(socket: &Path, output: Output, mut out: impl Write) -> anyhow::
 }
 
 fn text(status: &Status) -> String {
-    let Status { watching, since, findings, deployment, window, last_sweep, losses, undeclared, foreign, .. } = status;
+    let Status {
+        watching, since, findings, deployment, window, last_sweep, losses, undeclared, foreign, ..
+    } = status;
     let mut text = format!("{}: {} findings open\n", status.status.as_str(), findings.len());
     for finding in findings {
         let actual = finding.actual.as_ref().map_or("absent", Value::as_str);
-        let writer = finding.writer.as_ref().map_or("unattributed".into(), |w| format!("{} (pid {})", w.comm, w.pid));
+        let writer =
+            finding.writer.as_ref().map_or("unattributed".into(), |w| format!("{} (pid {})", w.comm, w.pid));
         let _ = writeln!(
             text,
             "  {} is {actual}, expected {} ({}), since {}, {writer}",
@@ -55,6 +54,9 @@ fn text(status: &Status) -> String {
         let _ = writeln!(text, "  {}", reason.replace('\n', "\n  "));
     }
     let swept = last_sweep.map_or("not yet".into(), |time| time.to_string());
-    let _ = writeln!(text, "last sweep: {swept}; missed: {losses}; writes of other keys: {undeclared}, of other namespaces: {foreign}");
+    let _ = writeln!(
+        text,
+        "last sweep: {swept}; missed: {losses}; writes of other keys: {undeclared}, of other namespaces: {foreign}"
+    );
     text
 }

@@ -66,7 +66,12 @@ impl Ledger {
     /// open for `timeout` without a word.
     pub fn new(timeout: Duration, in_force: Vec<Deployment>, delivered: Vec<Delivered>) -> Ledger {
         let skip = delivered.len().saturating_sub(REMEMBERED);
-        Ledger { timeout, in_force, windows: Vec::new(), delivered: delivered.into_iter().skip(skip).collect() }
+        Ledger {
+            timeout,
+            in_force,
+            windows: Vec::new(),
+            delivered: delivered.into_iter().skip(skip).collect(),
+        }
     }
 
     /// Opens the window of an earlier run again, for what is left of its time.

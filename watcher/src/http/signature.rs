@@ -29,9 +29,7 @@ pub struct Claim([u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsigned {
     /// There is no signature.
-    #[error(
-        "no `X-Hub-Signature-256` header\nhint: `driftd sign --secret FILE < BODY` prints the one for a body"
-    )]
+    #[error("no `X-Hub-Signature-256` header\nhint: `driftd sign` prints the one for a body")]
     Missing,
     /// There is more than one: which of them would count?
     #[error("{0} `X-Hub-Signature-256` headers, where one is wanted")]

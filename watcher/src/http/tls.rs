@@ -30,7 +30,7 @@ use crate::config::Tls;
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read the {what} in `{}`: {source}{}", .path.display(), pair(.path))]
+    #[error("cannot read the {what} in `{}`: {source}", .path.display())]
     Unreadable {
         /// What is in it.
         what: &'static str,
@@ -68,6 +68,13 @@ pub enum TlsError {
         /// Why.
         source: rustls::Error,
     },
+    /// The self-signed certificate is there, and its key is gone.
+    #[error(
+        "there is no key `{}` for the certificate beside it\nhint: put it back; or remove the certificate too, and a \
+         new pair is made at the next start, for senders to trust anew",
+        .0.display()
+    )]
+    NoKey(PathBuf),
     /// The self-signed certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Make(#[from] rcgen::Error),
@@ -84,14 +91,6 @@ pub enum TlsError {
     },
 }
 
-/// The cure for one half of a pair that we made.
-fn pair(path: &Path) -> &'static str {
-    match path.ends_with("tls/key.pem") {
-        true => "\nhint: with `certificate.pem` removed too, a new pair is made at the next start",
-        false => "",
-    }
-}
-
 /// What accepts TLS connections; `None` where the settings say plain.
 ///
 /// # Errors
@@ -106,6 +105,9 @@ pub fn acceptor(tls: &Tls, listen: IpAddr, state_dir: &Path) -> Result<Option<Tl
             // The certificate is written last: where it is, the pair is whole.
             if !certificate.exists() {
                 make(&dir, &certificate, &key, listen)?;
+            }
+            if !key.exists() {
+                return Err(TlsError::NoKey(key));
             }
             load(&certificate, &key).map(Some)
         }
@@ -293,6 +295,21 @@ mod tests {
     }
 
     #[test]
+    fn a_certificate_that_lost_its_key_is_not_replaced_behind_the_senders_backs() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = own(dir.path());
+        acceptor(&Tls::SelfSigned, listen(), dir.path()).unwrap();
+        let made = fs::read(&certificate).unwrap();
+        fs::remove_file(&key).unwrap();
+        let error = acceptor(&Tls::SelfSigned, listen(), dir.path()).err().unwrap().to_string();
+        insta::assert_snapshot!(error.replace(dir.path().to_str().unwrap(), "DIR"), @r"
+        there is no key `DIR/tls/key.pem` for the certificate beside it
+        hint: put it back; or remove the certificate too, and a new pair is made at the next start, for senders to trust anew
+        ");
+        assert_eq!(fs::read(&certificate).unwrap(), made);
+    }
+
+    #[test]
     fn the_certificate_names_the_host_loopback_and_where_it_listens() {
         let names = |host| super::names(host, listen()).join(" ");
         assert_eq!(names(Some("db-7.example.org")), "db-7.example.org localhost 127.0.0.1 ::1 127.0.0.2");
@@ -347,7 +364,6 @@ mod tests {
         hint: PEM is wanted, a section that begins with `-----BEGIN CERTIFICATE-----`
 
         cannot read the private key in `DIR/c/tls/key.pem`: No such file or directory (os error 2)
-        hint: with `certificate.pem` removed too, a new pair is made at the next start
         ");
     }
 }

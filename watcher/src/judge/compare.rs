@@ -15,7 +15,12 @@ pub enum Judgement {
 
 /// Compares the value in force (`None`: the key does not exist) with what is expected. `captured` is what the host had
 /// when the deployment was confirmed.
-pub fn judge(key: &Key, expectation: &Expectation, captured: Option<&Value>, actual: Option<&Value>) -> Judgement {
+pub fn judge(
+    key: &Key,
+    expectation: &Expectation,
+    captured: Option<&Value>,
+    actual: Option<&Value>,
+) -> Judgement {
     let within = |anchor: Option<&Value>, margin: &Margin| {
         let anchor = anchor.and_then(Value::quantity);
         anchor.zip(actual.and_then(Value::quantity)).is_some_and(|(a, b)| is_near(&a, &b, margin))
@@ -31,7 +36,9 @@ pub fn judge(key: &Key, expectation: &Expectation, captured: Option<&Value>, act
             (captured, Some(margin)) => captured == actual || within(captured, margin),
         },
         Expectation::Equal(value) => actual == Some(&Value::canonical(key, value)),
-        Expectation::OneOf(values) => values.iter().any(|value| actual == Some(&Value::canonical(key, value))),
+        Expectation::OneOf(values) => {
+            values.iter().any(|value| actual == Some(&Value::canonical(key, value)))
+        }
         Expectation::Range { min, max } => actual.and_then(Value::quantity).is_some_and(|actual| {
             min.as_ref().is_none_or(|min| actual >= *min) && max.as_ref().is_none_or(|max| actual <= *max)
         }),

@@ -112,7 +112,11 @@ mod tests {
         let mut state = State::default();
         for (n, (millis, judgement, held, wanted)) in course.iter().enumerate() {
             let written = (n == 0).then_some(at(*millis));
-            assert_eq!(step(&mut state, *judgement, rule, written, *held, at(*millis)), *wanted, "at {millis}");
+            assert_eq!(
+                step(&mut state, *judgement, rule, written, *held, at(*millis)),
+                *wanted,
+                "at {millis}"
+            );
         }
     }
 
@@ -133,7 +137,10 @@ mod tests {
 
     #[test]
     fn changed_and_restored_within_settle_opens_nothing() {
-        check(&rule(0, 100), &[(0, Departs, false, Step::Wait(at(100))), (99, InSync, false, Step::Restored)]);
+        check(
+            &rule(0, 100),
+            &[(0, Departs, false, Step::Wait(at(100))), (99, InSync, false, Step::Restored)],
+        );
     }
 
     #[test]

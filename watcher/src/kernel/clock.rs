@@ -11,10 +11,7 @@ use crate::model::{Boottime, Now};
 pub fn now() -> Now {
     let boot = clock_gettime(ClockId::Boottime);
     let nanos = u64::try_from(boot.tv_sec).unwrap_or(0) * 1_000_000_000;
-    Now {
-        boot: Boottime { nanos: nanos + u64::try_from(boot.tv_nsec).unwrap_or(0) },
-        wall: Timestamp::now(),
-    }
+    Now { boot: Boottime { nanos: nanos + u64::try_from(boot.tv_nsec).unwrap_or(0) }, wall: Timestamp::now() }
 }
 
 /// The name of this boot, as the kernel made it up (random(4)); empty where it cannot be read.

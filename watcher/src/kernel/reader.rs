@@ -199,7 +199,11 @@ eth0.1:1000 2 3 44 5 6 7 8 9 10 11 12 13 14 15 1600
     fn each_kind_of_key_is_read_where_the_kernel_has_it() {
         check(&[("proc/sys/vm/swappiness", "60\n")], "vm.swappiness", Some("60"));
         check(&[], "vm.swappiness", None);
-        check(&[("proc/sys/fs/file-nr", "1952\t0\t9223372036854775807\n")], "fs.file-nr:allocated", Some("1952"));
+        check(
+            &[("proc/sys/fs/file-nr", "1952\t0\t9223372036854775807\n")],
+            "fs.file-nr:allocated",
+            Some("1952"),
+        );
         check(&[("sys/class/net/eth0/mtu", "1500\n")], "link.eth0.mtu", Some("1500"));
         let meminfo = [("proc/meminfo", "MemTotal:       24689300 kB\nMemAvailable:   24000000 kB\n")];
         check(&meminfo, "/proc/meminfo:MemAvailable", Some("24000000 kB"));

@@ -181,7 +181,8 @@ pub enum TouchReason {
     Refused,
     /// The value was changed and put back before the departure settled.
     Restored,
-    /// The kernel took it and the value did not move (a position past the end, for one).
+    /// The value did not move: the kernel took the write and ignored it (a position past the end, for one), or
+    /// refused it where no probe sees the result.
     Ineffective,
 }
 

@@ -102,6 +102,18 @@ impl Key {
         matches!(self, Key::Sysctl { name, .. } if LITERAL_SYSCTLS.contains(&&**name))
     }
 
+    /// Whether each namespace may have its own of it under the same name: of the network, IPC, UTS or user kind.
+    pub fn may_be_namespaced(&self) -> bool {
+        let Key::Sysctl { name, .. } = self else {
+            return matches!(self, Key::Link { .. } | Key::NetDev { .. });
+        };
+        let of_kernel = |leaf: &str| {
+            ["shm", "msg", "sem", "auto_msgmni", "hostname", "domainname"].iter().any(|s| leaf.starts_with(s))
+        };
+        ["net/", "user/", "fs/mqueue/"].iter().any(|tree| name.starts_with(tree))
+            || name.strip_prefix("kernel/").is_some_and(of_kernel)
+    }
+
     /// Whether the value is a secret, never to be shown (`stable_secret`, TCP fast open keys).
     pub fn is_secret(&self) -> bool {
         matches!(self, Key::Sysctl { name, .. } if is_secret_sysctl(name))

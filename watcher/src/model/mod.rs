@@ -14,7 +14,8 @@ mod time;
 mod value;
 
 pub use deployment::{
-    Announcement, CommitId, Delivered, Deployment, DeploymentId, InvalidCommit, Phase, Receipt, Refusal, Verdict, VerdictStatus,
+    Announcement, CommitId, Delivered, Deployment, DeploymentId, InvalidCommit, Phase, Receipt, Refusal,
+    Verdict, VerdictStatus,
 };
 pub use entry::{
     Capture, Change, DeploymentNews, DeploymentStatus, Entry, Loss, Started, Sweep, SweepReason, Touch,

@@ -81,7 +81,8 @@ impl<'a> Btf<'a> {
         while at < btf.types.len() {
             let one = btf.read(at).ok_or(BtfError::Cut(at))?;
             btf.places.push(at as u32);
-            at = one.behind + length_behind(one.kind(), one.count()).ok_or(BtfError::UnknownKind(one.kind()))?;
+            at = one.behind
+                + length_behind(one.kind(), one.count()).ok_or(BtfError::UnknownKind(one.kind()))?;
         }
         match at == btf.types.len() {
             true => Ok(btf),
@@ -156,7 +157,12 @@ impl<'a> Btf<'a> {
     }
 
     fn read(&self, at: usize) -> Option<Type> {
-        Some(Type { name: self.word(at)?, info: self.word(at + 4)?, next: self.word(at + 8)?, behind: at + 12 })
+        Some(Type {
+            name: self.word(at)?,
+            info: self.word(at + 4)?,
+            next: self.word(at + 8)?,
+            behind: at + 12,
+        })
     }
 
     fn word(&self, at: usize) -> Option<u32> {

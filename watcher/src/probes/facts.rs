@@ -186,7 +186,8 @@ fn cgroup2(root: &Path) -> Option<PathBuf> {
         let (before, after) = line.split_once(" - ")?;
         let mut fields = before.split(' ').skip(3);
         let (inside, place) = (fields.next()?, fields.next()?);
-        (after.starts_with("cgroup2 ") && inside == "/" && !place.contains('\\')).then(|| PathBuf::from(place))
+        (after.starts_with("cgroup2 ") && inside == "/" && !place.contains('\\'))
+            .then(|| PathBuf::from(place))
     })
 }
 

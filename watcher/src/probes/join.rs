@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use watcher_common::{Flags, Header, MtuEnter, OwnerKind as OwnerKindWire, Return, SysctlEnter, SysctlValues};
+use watcher_common::{
+    Flags, Header, MtuEnter, OwnerKind as OwnerKindWire, Return, SysctlEnter, SysctlValues,
+};
 
 use super::{
     decode::{self, Record},

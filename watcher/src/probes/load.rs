@@ -165,10 +165,7 @@ fn cgroup(programs: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
     let program: &mut CgroupSysctl = program(programs, "sysctl_values")?;
     program.load().map_err(failed("sysctl_values", "loaded"))?;
     // `Single` sets no flag: the kernel refuses any with a link, and makes it "allow multi" itself.
-    program
-        .attach(directory, CgroupAttachMode::Single)
-        .map(drop)
-        .map_err(failed("sysctl_values", "attached"))
+    program.attach(directory, CgroupAttachMode::Single).map(drop).map_err(failed("sysctl_values", "attached"))
 }
 
 fn program<'a, P>(programs: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>

@@ -1,6 +1,10 @@
 //! Reading the store: what an earlier run left, and what was recorded. Readers never wait for the writer.
 
-use std::{fmt::Display, path::{Path, PathBuf}, str::FromStr};
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -50,9 +54,11 @@ impl Reader {
     /// What an earlier run left.
     pub fn past(&self) -> Result<Past, StoreError> {
         Ok(Past {
-            findings: self.all("SELECT body FROM findings WHERE state = 'opened' ORDER BY rowid", &[], |row| {
-                parse_json(&row.text(0)?)
-            })?,
+            findings: self.all(
+                "SELECT body FROM findings WHERE state = 'opened' ORDER BY rowid",
+                &[],
+                |row| parse_json(&row.text(0)?),
+            )?,
             captures: self.all("SELECT rule, key, value, commit_id FROM captures", &[], |row| {
                 Ok(Capture {
                     rule: row.text(0)?.into(),

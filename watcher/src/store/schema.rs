@@ -1,6 +1,10 @@
 //! Opening the database: its schema in numbered files, each applied once, in order.
 
-use std::{fs, io, os::unix::fs::PermissionsExt, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -11,7 +15,9 @@ const SCHEMA: [&str; 1] = [include_str!("schema/0001.sql")];
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The directory.
-    #[error("`{path}` cannot be made the store's directory: {error}\nhint: name another one as `state:`, or run as root")]
+    #[error(
+        "`{path}` cannot be made the store's directory: {error}\nhint: name another one as `state:`, or run as root"
+    )]
     Directory {
         /// Its path.
         path: PathBuf,
@@ -42,7 +48,9 @@ pub enum StoreError {
         known: usize,
     },
     /// A row does not hold what it should.
-    #[error("the store `{path}` holds a row that cannot be read: {what}\nhint: move the file aside; driftd begins a new one")]
+    #[error(
+        "the store `{path}` holds a row that cannot be read: {what}\nhint: move the file aside; driftd begins a new one"
+    )]
     Row {
         /// Its file.
         path: PathBuf,

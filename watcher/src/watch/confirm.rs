@@ -11,8 +11,8 @@ use crate::{
     judge::{State, Step, expected, judge, step},
     kernel::ReadError,
     model::{
-        Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Loss, Now, Rule, Touch, TouchReason,
-        Value, What,
+        Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Loss, Now, Rule, Touch,
+        TouchReason, Value, What,
     },
 };
 
@@ -69,20 +69,16 @@ impl Watch {
         let Some(tracked) = self.keys.get_mut(at) else { return };
         let (writer, requested) =
             explained.culprit.map_or((None, None), |culprit| (culprit.writer, culprit.requested));
-        let circumstance = Circumstance {
-            previous,
-            requested,
-            writer,
-            seen_by: explained.seen_by,
-            pin: pin.clone(),
-        };
+        let circumstance =
+            Circumstance { previous, requested, writer, seen_by: explained.seen_by, pin: pin.clone() };
         tracked.last_change = Some(circumstance.clone());
         tracked.changed_in_window |= pin.in_window;
         let shown = shown(tracked);
         let key = tracked.key.clone();
         // What follows for the rules decides what the change is told as, and is told after it.
         let place = self.batch.entries.len();
-        let restored = self.judge_key(at, value.as_ref(), &pin, now);
+        // In a deploy's window every step is the deploy's, and is told as it is.
+        let restored = self.judge_key(at, value.as_ref(), &pin, now) && !pin.in_window;
         let Circumstance { previous, requested, writer, seen_by, .. } = circumstance;
         let writes = explained.writes.max(1);
         let what = match restored {
@@ -256,8 +252,7 @@ impl Watch {
 
     pub(super) fn tell_healed(&mut self, finding: Finding, value: Option<Value>, now: Now) {
         let actual = if finding.key.is_secret() { value.map(|_| Value::secret()) } else { value };
-        let healed =
-            Finding { state: FindingState::Healed, healed: Some(now.wall), actual, ..finding };
+        let healed = Finding { state: FindingState::Healed, healed: Some(now.wall), actual, ..finding };
         self.tell(now, What::Finding(Box::new(healed)));
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     http::Delivery,
     judge::State,
     model::{
-        Boottime, Deployment, DeploymentId, DeploymentStatus, Expectation, Now, Receipt, SweepReason, Verdict,
-        VerdictStatus, What,
+        Boottime, Deployment, DeploymentId, DeploymentStatus, Expectation, Now, Receipt, SweepReason,
+        Verdict, VerdictStatus, What,
     },
 };
 

@@ -29,8 +29,8 @@ use crate::{
     judge::State,
     kernel::{Answer, Reader, SlowReader, is_slow},
     model::{
-        Boottime, Entry, Hint, Key, Loss, Now, Owner, Rule, Started, Status, Sweep, SweepReason, VerdictStatus,
-        What, Write,
+        Boottime, Entry, Hint, Key, Loss, Now, Owner, Rule, Started, Status, Sweep, SweepReason,
+        VerdictStatus, What, Write,
     },
     probes::{News, Tally},
     store::{Batch, Past},
@@ -235,10 +235,15 @@ impl Watch {
 
     /// When [`Input::Tick`] is due.
     pub fn deadline(&self) -> Boottime {
-        [self.timers.first().map(|(due, _)| *due), self.ledger.deadline(), self.touches.deadline(), self.losses.until]
-            .into_iter()
-            .flatten()
-            .fold(self.next_sweep, Boottime::min)
+        [
+            self.timers.first().map(|(due, _)| *due),
+            self.ledger.deadline(),
+            self.touches.deadline(),
+            self.losses.until,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.next_sweep, Boottime::min)
     }
 
     /// What is still to be told when the daemon stops.
@@ -249,7 +254,11 @@ impl Watch {
 
     fn hinted(&mut self, hint: Hint) {
         if let Owner::Other(kind, number) = hint.owner {
-            tracing::info!("{:?} of another namespace ({kind:?} {number}) was written: {:?}", hint.write, hint.writer);
+            tracing::info!(
+                "{:?} of another namespace ({kind:?} {number}) was written: {:?}",
+                hint.write,
+                hint.writer
+            );
             return;
         }
         let Some(keys) = self.by_file.get(&hint.write) else { return };
@@ -332,7 +341,8 @@ impl Watch {
             self.read(at, now);
         }
         if self.next_sweep <= now.boot {
-            let reason = if self.status.last_sweep.is_none() { SweepReason::Start } else { SweepReason::Timer };
+            let reason =
+                if self.status.last_sweep.is_none() { SweepReason::Start } else { SweepReason::Timer };
             self.sweep(reason, now);
         }
         self.end_sweep(now);

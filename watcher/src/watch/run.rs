@@ -1,6 +1,10 @@
 //! What can happen becomes an [`Input`]: one `select!` over all sources, and the loop around [`Watch::handle`].
 
-use std::{future::pending, os::fd::{AsRawFd, OwnedFd}, time::Duration};
+use std::{
+    future::pending,
+    os::fd::{AsRawFd, OwnedFd},
+    time::Duration,
+};
 
 use tokio::{
     io::unix::AsyncFd,
@@ -47,7 +51,12 @@ pub struct Sources {
 }
 
 /// Runs until `end` is there; what was recorded is then on its way to the store.
-pub async fn run(mut watch: Watch, sources: &mut Sources, store: &mpsc::Sender<Work>, end: impl Future<Output = &'static str>) {
+pub async fn run(
+    mut watch: Watch,
+    sources: &mut Sources,
+    store: &mpsc::Sender<Work>,
+    end: impl Future<Output = &'static str>,
+) {
     tokio::pin!(end);
     record(store, watch.handle(Input::Tick, now())).await;
     loop {
@@ -118,7 +127,12 @@ impl Sources {
 
 /// Takes all there is out of the ring, and reads the counters behind it: a record is refused only while the ring is
 /// full, so that whoever drains it afterwards sees the count.
-fn drain(ring: &mut Source<Loaded>, join: &mut Join, hints: &mut Vec<crate::model::Hint>, counts: &mut Counts) {
+fn drain(
+    ring: &mut Source<Loaded>,
+    join: &mut Join,
+    hints: &mut Vec<crate::model::Hint>,
+    counts: &mut Counts,
+) {
     let entered = now().boot;
     ring.inner.drain(|record| join.take(record, entered, hints));
     join.expire(entered, hints);

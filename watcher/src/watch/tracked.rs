@@ -5,9 +5,7 @@ use std::time::Duration;
 use crate::{
     deploys::Pin,
     judge::State,
-    model::{
-        Boottime, Capture, Finding, Hint, Key, Owner, SeenBy, TouchReason, Value, Writer,
-    },
+    model::{Boottime, Capture, Finding, Hint, Key, Owner, SeenBy, TouchReason, Value, Writer},
 };
 
 /// How many hints of one key wait for one read; more are counted only.
@@ -152,7 +150,13 @@ impl Tracked {
     }
 
     /// Explains a reading by the hints that waited for it. Hints whose write is still to come go on waiting.
-    pub fn explain(&mut self, value: Option<&Value>, changed: bool, settle: Duration, now: Boottime) -> Explained {
+    pub fn explain(
+        &mut self,
+        value: Option<&Value>,
+        changed: bool,
+        settle: Duration,
+        now: Boottime,
+    ) -> Explained {
         let hints = std::mem::take(&mut self.hints);
         let uncounted = std::mem::take(&mut self.uncounted);
         let netlink = std::mem::take(&mut self.netlink);
@@ -160,16 +164,16 @@ impl Tracked {
         let culprit = if changed { culprit(&hints, value, requested) } else { None };
         let mut explained = Explained {
             seen_by: seen_by(&hints, culprit, netlink),
-            culprit: culprit.and_then(|at| hints.get(at)).map(|hint| Culprit {
-                writer: hint.writer.clone(),
-                requested: requested(hint),
-            }),
+            culprit: culprit
+                .and_then(|at| hints.get(at))
+                .map(|hint| Culprit { writer: hint.writer.clone(), requested: requested(hint) }),
             quiet: Vec::new(),
             writes: uncounted,
             again: None,
         };
         let last_effective = hints.iter().rposition(|hint| requested(hint).as_ref() == value);
         let mut waiting = Vec::new();
+        let namespaced = self.key.may_be_namespaced();
         for (at, hint) in hints.into_iter().enumerate() {
             let asked = hint.requested.as_ref().map(|text| Value::canonical(&self.key, text));
             let later_restored = last_effective.is_some_and(|last| at < last);
@@ -185,7 +189,9 @@ impl Tracked {
                     waiting.push(hint);
                     continue;
                 }
-                // It was refused, or it was another namespace's: nothing of the host's was touched.
+                // Refused, in all likelihood; the probe cannot know.
+                None if !namespaced => Some(TouchReason::Ineffective),
+                // Or another namespace's: nothing of the host's was touched.
                 None => continue,
             };
             match reason {
@@ -216,9 +222,14 @@ impl Tracked {
 
 /// The place of the hint that explains a new value: the last that asked for exactly it; else the last that the kernel
 /// took (it may have clamped the value). What could not be told to be the host's must have asked for it.
-fn culprit(hints: &[Hint], value: Option<&Value>, requested: impl Fn(&Hint) -> Option<Value>) -> Option<usize> {
+fn culprit(
+    hints: &[Hint],
+    value: Option<&Value>,
+    requested: impl Fn(&Hint) -> Option<Value>,
+) -> Option<usize> {
     let taken = |hint: &Hint| hint.result.is_none_or(|result| result >= 0);
-    let exact = hints.iter().rposition(|hint| taken(hint) && value.is_some() && requested(hint).as_ref() == value);
+    let exact =
+        hints.iter().rposition(|hint| taken(hint) && value.is_some() && requested(hint).as_ref() == value);
     exact.or_else(|| {
         hints.iter().rposition(|hint| hint.result.is_some_and(|r| r >= 0) && hint.owner == Owner::Host)
     })
@@ -324,7 +335,7 @@ mod tests {
     fn a_hint_that_comes_before_its_write_is_waited_for_and_then_names_nobody() {
         let early = [hint(1, Some("62"), None)];
         check(&early, false, 0, None, &[], 0, Some(100));
-        check(&early, false, 5000, None, &[], 0, None);
+        check(&early, false, 5000, None, &[(1, Ineffective, 1)], 0, None);
         // A change to another value than the one asked for is not its writer's.
         check(&early, true, 0, None, &[], 0, Some(100));
         check(&[hint(1, Some("61"), None)], true, 0, Some(1), &[], 1, None);
