@@ -15,21 +15,23 @@ use crate::{
     read::{self, Address, member},
 };
 
-/// How deep calls may nest: a bond over a VLAN over a bond over an interface. Deeper ones give a hint without result.
-const DEPTH: usize = 4;
+/// How many calls that were left without a return we saw are passed over at most. More are a hint without result.
+const LEFT: usize = 4;
 
-/// The calls that are under way in a task, outermost first.
+/// How many calls are under way in a task.
 #[map]
-static CALLS_MTU: LruHashMap<Address, Nest> = LruHashMap::with_max_entries(256, 0);
+static DEPTHS: LruHashMap<Address, u64> = LruHashMap::with_max_entries(256, 0);
 
-/// Calls under way in one task.
+/// The calls that are under way.
+#[map]
+static CALLS_MTU: LruHashMap<Place, Call> = LruHashMap::with_max_entries(1024, 0);
+
+/// The place of a call: its task, and how many calls of the task it is inside of.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Nest {
-    /// How many are under way.
+struct Place {
+    task: Address,
     depth: u64,
-    /// Each call.
-    calls: [Call; DEPTH],
 }
 
 /// A call under way.
@@ -96,39 +98,38 @@ pub fn mtu_return(ctx: RetProbeContext) -> u32 {
 /// Notes a call that begins.
 #[inline(always)]
 fn push(task: Address, call: Call) {
-    // SAFETY: only this task writes its entry.
-    let mut nest = unsafe { CALLS_MTU.get(&task) }
-        .copied()
-        .unwrap_or(Nest { depth: 0, calls: [Call { entered: 0, stack: 0 }; DEPTH] });
-    let mut depth = 0;
-    for at in 0..DEPTH {
-        if at as u64 >= nest.depth || nest.calls[at].stack <= call.stack {
+    // SAFETY: only this task writes its entries.
+    let mut depth = unsafe { DEPTHS.get(&task) }.copied().unwrap_or(0);
+    for _ in 0..LEFT {
+        if depth == 0 {
             break;
         }
-        depth = at + 1;
+        // SAFETY: as above.
+        match unsafe { CALLS_MTU.get(&Place { task, depth: depth - 1 }) } {
+            Some(outer) if outer.stack > call.stack => break,
+            _ => depth -= 1,
+        }
     }
-    if depth < DEPTH {
-        nest.calls[depth] = call;
-    }
-    nest.depth = depth as u64 + 1;
-    let _ = CALLS_MTU.insert(&task, &nest, 0);
+    let _ = CALLS_MTU.insert(&Place { task, depth }, &call, 0);
+    let _ = DEPTHS.insert(&task, &(depth + 1), 0);
 }
 
 /// Takes the innermost call off: when it was entered, or 0 where nothing of it is sent.
 #[inline(always)]
 fn pop(task: Address) -> u64 {
-    let Some(nest) = CALLS_MTU.get_ptr_mut(&task) else { return 0 };
-    // SAFETY: only this task writes its entry.
-    let nest = unsafe { &mut *nest };
-    let depth = nest.depth;
+    // SAFETY: only this task writes its entries.
+    let depth = unsafe { DEPTHS.get(&task) }.copied().unwrap_or(0);
     if depth == 0 {
         return 0;
     }
-    nest.depth = depth - 1;
-    let at = nest.depth as usize;
-    let entered = if at < DEPTH { nest.calls[at].entered } else { 0 };
-    if depth == 1 {
-        let _ = CALLS_MTU.remove(&task);
+    let place = Place { task, depth: depth - 1 };
+    // SAFETY: as above.
+    let entered = unsafe { CALLS_MTU.get(&place) }.map_or(0, |call| call.entered);
+    let _ = CALLS_MTU.remove(&place);
+    if place.depth == 0 {
+        let _ = DEPTHS.remove(&task);
+    } else {
+        let _ = DEPTHS.insert(&task, &place.depth, 0);
     }
     entered
 }

@@ -23,7 +23,7 @@ use crate::{
     model::{Key, Now, Started, Status},
     probes::{self, Interest, Join, Links, Loaded, Plan, SysctlPlan},
     store::{Past, Reader, Store, Work},
-    watch::{Source, Sources, Watch},
+    watch::{Parts, Source, Sources, Watch},
 };
 
 /// What `driftd run` may be asked besides its configuration.
@@ -99,11 +99,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     servers.spawn(socket.serve(queries, stopped));
 
     let mut sources = Sources {
-        ring: probes
-            .loaded
-            .map(|loaded| Source::new(loaded))
-            .transpose()
-            .context("cannot wait for the ring")?,
+        ring: probes.loaded.map(Source::new).transpose().context("cannot wait for the ring")?,
         join: probes.join,
         links: probes.links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
         deliveries: delivery_inbox,
@@ -135,8 +131,16 @@ fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Star
     for (deployment, started) in past.under_way.drain(..) {
         ledger.reopen(deployment, started, now);
     }
-    let reader = kernel::Reader::new(Path::new("/"));
-    Watch::new(config.rules.clone(), ledger, past, reader, slow, config.sweep, watching, now)
+    let parts = Parts {
+        rules: config.rules.clone(),
+        ledger,
+        past,
+        reader: kernel::Reader::new(Path::new("/")),
+        slow,
+        sweep_every: config.sweep,
+        watching,
+    };
+    Watch::new(parts, now)
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {

@@ -1,5 +1,6 @@
 //! What a developer of driftd runs: `cargo xtask COMMAND`. Arguments in, exit code out; one file per command.
 
+mod bpf;
 mod initramfs;
 mod kernels;
 mod process;
@@ -33,6 +34,8 @@ enum Command {
     Test(test::Options),
     /// Boot Debian's kernels under qemu and run the scenarios there
     Vm(vm::Options),
+    /// Build the programs for the kernel, or check that the committed ones are those of the sources
+    Bpf(bpf::Options),
     /// Check the rules of the repository: who imports whom, and how files look
     Tidy,
 }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::run(&options),
         Command::Test(options) => test::run(&options),
         Command::Vm(options) => vm::run(&options),
+        Command::Bpf(options) => bpf::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

@@ -26,7 +26,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("store", &["model"]),
     ("alerts", &["model", "store"]),
     ("http", &["model", "config"]),
-    ("watch", &["model", "declared", "judge", "deploys", "kernel", "probes", "store", "alerts"]),
+    ("watch", &["model", "declared", "judge", "deploys", "kernel", "probes", "store", "http"]),
     (
         "daemon",
         &[

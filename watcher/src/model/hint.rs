@@ -32,13 +32,8 @@ pub struct Hint {
 pub enum Write {
     /// A file below `/proc/sys`: its components joined by `/`.
     Sysctl(Box<str>),
-    /// The MTU of an interface.
-    Mtu {
-        /// The interface's name when it was written.
-        interface: Box<str>,
-        /// Its index.
-        index: u32,
-    },
+    /// The MTU of the interface of this name.
+    Mtu(Box<str>),
 }
 
 /// The process that wrote.

@@ -10,6 +10,10 @@ use zerocopy::FromBytes;
 use crate::model::{Boottime, Writer};
 
 /// A record of the ring.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack for one call, and a box would cost an allocation"
+)]
 pub enum Record {
     /// A write of a sysctl was entered.
     SysctlEnter(SysctlEnter),

@@ -185,7 +185,7 @@ impl Join {
             return;
         }
         let hint = Hint {
-            write: Write::Mtu { interface: interface.into(), index: record.index },
+            write: Write::Mtu(interface.into()),
             writer: Some(decode::writer(&record.header, &record.who)),
             time: decode::entered(&record.header),
             result: None,

@@ -98,6 +98,24 @@ pub struct Watch {
     offset: Option<SignedDuration>,
 }
 
+/// What a watch is made of.
+pub struct Parts {
+    /// The rules of the configuration.
+    pub rules: Vec<Rule>,
+    /// What was delivered, and what is being delivered.
+    pub ledger: Ledger,
+    /// Findings and captured values that an earlier run left.
+    pub past: Past,
+    /// Reads keys.
+    pub reader: Reader,
+    /// Reads keys whose reading may block.
+    pub slow: SlowReader,
+    /// How often everything declared is re-read.
+    pub sweep_every: Duration,
+    /// What is told at the start.
+    pub watching: Started,
+}
+
 /// A sweep that waits for keys whose reading may block.
 struct RunningSweep {
     reason: SweepReason,
@@ -114,17 +132,9 @@ struct Losses {
 }
 
 impl Watch {
-    /// A watch over the keys of the rules, with what an earlier run left.
-    pub fn new(
-        rules: Vec<Rule>,
-        ledger: Ledger,
-        past: Past,
-        reader: Reader,
-        slow: SlowReader,
-        sweep_every: Duration,
-        watching: Started,
-        now: Now,
-    ) -> Watch {
+    /// A watch over the keys of the rules.
+    pub fn new(parts: Parts, now: Now) -> Watch {
+        let Parts { rules, ledger, past, reader, slow, sweep_every, watching } = parts;
         let mut watch = Watch {
             keys: Vec::new(),
             by_key: HashMap::new(),
@@ -274,7 +284,7 @@ impl Watch {
         match news {
             News::Lost => self.lost("rtnetlink messages", 1, now),
             News::Interface(interface) => {
-                let Some(keys) = self.by_file.get(&Write::Mtu { interface, index: 0 }) else { return };
+                let Some(keys) = self.by_file.get(&Write::Mtu(interface)) else { return };
                 for at in keys {
                     let Some(tracked) = self.keys.get_mut(*at) else { continue };
                     tracked.netlink = true;
@@ -424,11 +434,11 @@ fn mark(tracked: &mut Tracked, at: usize, dirty: &mut Vec<usize>) {
     }
 }
 
-/// What a probe would call the file of a key. The index of an interface is not part of the name.
+/// What a probe would call the file of a key.
 fn written_file(key: &Key) -> Option<Write> {
     match key {
         Key::Sysctl { name, .. } => Some(Write::Sysctl(name.clone())),
-        Key::Link { interface } => Some(Write::Mtu { interface: interface.clone(), index: 0 }),
+        Key::Link { interface } => Some(Write::Mtu(interface.clone())),
         Key::Meminfo { .. } | Key::NetDev { .. } | Key::Sysfs { .. } => None,
     }
 }
