@@ -6,6 +6,7 @@ use std::{
     io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::model::{Key, Value};
@@ -30,6 +31,14 @@ pub enum ReadError {
         wanted: String,
         /// What stands there, or its beginning.
         found: String,
+    },
+    /// The kernel does not answer.
+    #[error("reading `{path}` has blocked for {} s", .waited.as_secs())]
+    Blocked {
+        /// The file.
+        path: String,
+        /// For how long so far.
+        waited: Duration,
     },
     /// It holds more than a value.
     #[error("`{path}` holds more than {LARGEST} bytes")]

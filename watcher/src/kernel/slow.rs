@@ -4,15 +4,16 @@
 //! is not asked for again.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     io,
     path::Path,
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
+    time::Duration,
 };
 
 use super::{ReadError, Reader};
-use crate::model::{Key, Value};
+use crate::model::{Boottime, Key, Value};
 
 /// Whether reading a key may block.
 pub fn is_slow(key: &Key) -> bool {
@@ -22,10 +23,14 @@ pub fn is_slow(key: &Key) -> bool {
 /// What was read.
 pub type Answer = (Key, Result<Option<Value>, ReadError>);
 
+/// How long an answer is waited for. A key that takes longer holds up nothing any more, and is told.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A thread that reads.
 pub struct SlowReader {
     questions: SyncSender<Key>,
-    asked: HashSet<Key>,
+    /// When each key was asked for; `None` for one that is overdue.
+    asked: HashMap<Key, Option<Boottime>>,
 }
 
 impl SlowReader {
@@ -42,12 +47,14 @@ impl SlowReader {
                 }
             }
         })?;
-        Ok(SlowReader { questions, asked: HashSet::new() })
+        Ok(SlowReader { questions, asked: HashMap::new() })
     }
 
-    /// Asks for a key. False where it is being read already, or cannot be asked for.
-    pub fn ask(&mut self, key: &Key) -> bool {
-        self.asked.insert(key.clone()) && self.questions.try_send(key.clone()).is_ok()
+    /// Asks for a key, unless it is being read already.
+    pub fn ask(&mut self, key: &Key, now: Boottime) {
+        if !self.asked.contains_key(key) && self.questions.try_send(key.clone()).is_ok() {
+            self.asked.insert(key.clone(), Some(now));
+        }
     }
 
     /// Notes that a key was answered.
@@ -55,8 +62,25 @@ impl SlowReader {
         self.asked.remove(key);
     }
 
-    /// How many keys are being read.
-    pub fn outstanding(&self) -> usize {
-        self.asked.len()
+    /// Whether keys are being read that are still waited for.
+    pub fn is_waited_for(&self) -> bool {
+        self.asked.values().any(Option::is_some)
+    }
+
+    /// When [`SlowReader::overdue`] is to be asked next.
+    pub fn deadline(&self) -> Option<Boottime> {
+        self.asked.values().flatten().min().map(|since| since.after(PATIENCE))
+    }
+
+    /// The keys that have become overdue. They are answered some time, or never.
+    pub fn overdue(&mut self, now: Boottime) -> Vec<(Key, ReadError)> {
+        let mut overdue = Vec::new();
+        for (key, asked) in &mut self.asked {
+            if asked.is_some_and(|since| now.since(since) >= PATIENCE) {
+                *asked = None;
+                overdue.push((key.clone(), ReadError::Blocked { path: key.path(), waited: PATIENCE }));
+            }
+        }
+        overdue
     }
 }

@@ -17,10 +17,8 @@ pub struct Hint {
     pub result: Option<i64>,
     /// The value before, by the kernel's own word.
     pub old: Option<Box<str>>,
-    /// The value that was asked for, by the kernel's own copy of it.
+    /// The value that was asked for, by the kernel's own copy of it; `None` where it is longer than a record holds.
     pub requested: Option<Box<str>>,
-    /// Whether one of the texts above was longer than a record holds.
-    pub truncated: bool,
     /// Whose key it was.
     pub owner: Owner,
     /// Which probe saw it.

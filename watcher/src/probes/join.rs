@@ -134,7 +134,6 @@ impl Join {
             result: None,
             old: None,
             requested: None,
-            truncated: false,
             owner: self.owner(decode::owner_kind(record.owner_kind), record.owner),
             seen_by: SeenBy::Kprobe,
         };
@@ -144,11 +143,10 @@ impl Join {
     fn sysctl_values(&mut self, record: &SysctlValues, now: Boottime, hints: &mut Vec<Hint>) {
         let flags = record.header.flags;
         let old = decode::value(&record.old, record.old_length, flags & Flags::OLD_CUT != 0);
-        let requested =
-            decode::value(&record.requested, record.requested_length, flags & Flags::REQUESTED_CUT != 0);
-        let truncated = flags & (Flags::OLD_CUT | Flags::REQUESTED_CUT) != 0;
+        // The beginning of a long value is not what was asked for, and is compared with nothing.
+        let requested = decode::value(&record.requested, record.requested_length, false);
         if let Some(hint) = self.waiting.get_mut(&call(&record.header)) {
-            (hint.old, hint.requested, hint.truncated) = (old, requested, truncated);
+            (hint.old, hint.requested) = (old, requested);
             return;
         }
         let seen_entry = record.header.entered != 0;
@@ -168,7 +166,6 @@ impl Join {
             result: None,
             old,
             requested,
-            truncated,
             owner: Owner::Unknown,
             seen_by: if seen_entry { SeenBy::Kprobe } else { SeenBy::Cgroup },
         };
@@ -191,7 +188,6 @@ impl Join {
             result: None,
             old: Some(record.old.to_string().into()),
             requested: Some(record.requested.to_string().into()),
-            truncated: false,
             owner: self.owner(OwnerKindWire::Net, record.owner),
             seen_by: SeenBy::Kprobe,
         };

@@ -11,7 +11,7 @@ use crate::{
     judge::{State, Step, expected, judge, step},
     kernel::ReadError,
     model::{
-        Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Loss, Now, Rule, Touch,
+        Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Key, Loss, Now, Rule, Touch,
         TouchReason, Value, What,
     },
 };
@@ -207,10 +207,7 @@ impl Watch {
             Some(change) => (change.previous, change.requested, change.writer, change.seen_by),
             None => (None, None, None, crate::model::SeenBy::Sweep),
         };
-        let expected = match tracked.key.is_secret() {
-            true => Value::secret().to_string(),
-            false => expected(&tracked.key, &rule.expectation, captured),
-        };
+        let expected = words(&tracked.key, rule, captured);
         let declared_commit = match rule.expectation {
             Expectation::Captured(_) => capture.map(|capture| capture.commit.clone()),
             _ => None,
@@ -237,6 +234,24 @@ impl Watch {
         })
     }
 
+    /// Gives open findings of a key the words of their rules as they are now: the configuration may have changed.
+    pub(super) fn redeclare(&mut self, key: &Key) {
+        let Some(tracked) = self.by_key.get(key).and_then(|at| self.keys.get_mut(*at)) else { return };
+        for check in &mut tracked.checks {
+            let (Some(finding), Some(rule)) = (&mut check.finding, self.rules.get(check.rule)) else {
+                continue;
+            };
+            let before = finding.clone();
+            let captured = check.captured.as_ref().map(|capture| &capture.value);
+            finding.expected = words(key, rule, captured);
+            finding.severity = rule.severity;
+            finding.declared_by = rule.source.clone();
+            if *finding != before {
+                self.batch.moved.push(finding.clone());
+            }
+        }
+    }
+
     /// Why a key departs that is a finding from now on.
     fn cause(&self, change: Option<&Circumstance>, pin: &Pin) -> Cause {
         match change {
@@ -254,6 +269,14 @@ impl Watch {
         let actual = if finding.key.is_secret() { value.map(|_| Value::secret()) } else { value };
         let healed = Finding { state: FindingState::Healed, healed: Some(now.wall), actual, ..finding };
         self.tell(now, What::Finding(Box::new(healed)));
+    }
+}
+
+/// What a rule expects of a key, in words.
+fn words(key: &Key, rule: &Rule, captured: Option<&Value>) -> String {
+    match key.is_secret() {
+        true => Value::secret().to_string(),
+        false => expected(key, &rule.expectation, captured),
     }
 }
 

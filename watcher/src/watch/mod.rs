@@ -180,8 +180,8 @@ impl Watch {
             }
         }
         watch.rules = rules;
-        watch.recall(past, now);
         watch.tell(now, What::Start(watch.status.watching.clone()));
+        watch.recall(past, now);
         watch
     }
 
@@ -207,10 +207,12 @@ impl Watch {
             }
         }
         for finding in past.findings {
+            let key = finding.key.clone();
             match self.check_of(&finding.rule, &finding.key) {
                 Some(check) => {
                     check.state = State::Open;
                     check.finding = Some(finding);
+                    self.redeclare(&key);
                 }
                 None => self.tell_healed(finding, None, now),
             }
@@ -246,6 +248,7 @@ impl Watch {
     /// When [`Input::Tick`] is due.
     pub fn deadline(&self) -> Boottime {
         [
+            self.slow.deadline(),
             self.timers.first().map(|(due, _)| *due),
             self.ledger.deadline(),
             self.touches.deadline(),
@@ -355,6 +358,11 @@ impl Watch {
                 if self.status.last_sweep.is_none() { SweepReason::Start } else { SweepReason::Timer };
             self.sweep(reason, now);
         }
+        for (key, error) in self.slow.overdue(now.boot) {
+            if let Some(at) = self.by_key.get(&key).copied() {
+                self.observe(at, Err(error), now);
+            }
+        }
         self.end_sweep(now);
         self.give_verdicts(now);
         self.touches.flush(Some(now.boot)).into_iter().for_each(|touch| self.tell(now, What::Touch(touch)));
@@ -372,7 +380,7 @@ impl Watch {
         let Some(tracked) = self.keys.get_mut(at) else { return };
         tracked.dirty = false;
         if is_slow(&tracked.key) {
-            self.slow.ask(&tracked.key);
+            self.slow.ask(&tracked.key, now.boot);
             return;
         }
         let read = self.reader.read(&tracked.key);
@@ -388,7 +396,7 @@ impl Watch {
     }
 
     fn end_sweep(&mut self, now: Now) {
-        if self.slow.outstanding() > 0 {
+        if self.slow.is_waited_for() {
             return;
         }
         let Some(sweep) = self.sweep.take() else { return };

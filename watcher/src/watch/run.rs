@@ -71,6 +71,10 @@ pub async fn run(
             record(store, watch.handle(input, now())).await;
         }
     }
+    // What the probes saw until now, so that it is told with its writer and not found by the next start.
+    for input in sources.last() {
+        record(store, watch.handle(input, now())).await;
+    }
     record(store, watch.stop(now())).await;
 }
 
@@ -81,6 +85,15 @@ async fn record(store: &mpsc::Sender<Work>, batch: Batch) {
 }
 
 impl Sources {
+    /// What the programs in the kernel have said and was not taken yet.
+    fn last(&mut self) -> Vec<Input> {
+        let (mut hints, mut counts) = (Vec::new(), Counts::default());
+        if let Some(ring) = &mut self.ring {
+            drain(ring, &mut self.join, &mut hints, &mut counts);
+        }
+        heard(hints, counts, &mut self.join)
+    }
+
     /// The next inputs: of the source that has some, or none but the tick at the deadline. Cancelled, it loses
     /// nothing: what has a descriptor is read only after it was awaited.
     async fn next(&mut self, deadline: Boottime) -> Vec<Input> {

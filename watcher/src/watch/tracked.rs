@@ -14,6 +14,9 @@ const HINTS: usize = 256;
 /// How long the value asked for is waited for, where the hint comes before the write.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The shortest pause before a key is read again, where a rule lets nothing settle.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// What is known of a key's value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Known {
@@ -212,7 +215,7 @@ impl Tracked {
         }
         if !waiting.is_empty() {
             // At once, at settle, then ever more slowly.
-            self.pause = if self.pause.is_zero() { settle } else { self.pause * 2 };
+            self.pause = if self.pause.is_zero() { settle.max(SHORTEST) } else { self.pause * 2 };
             explained.again = Some(now.after(self.pause));
             self.hints = waiting;
         }
@@ -274,7 +277,6 @@ mod tests {
             result,
             old: None,
             requested: requested.map(Into::into),
-            truncated: false,
             owner: if result.is_some() { Owner::Host } else { Owner::Unknown },
             seen_by: if result.is_some() { SeenBy::Kprobe } else { SeenBy::Cgroup },
         }
