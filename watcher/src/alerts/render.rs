@@ -19,7 +19,7 @@ pub enum Output {
     Json,
 }
 
-/// One entry as one line, without its end.
+/// One entry as one line, without its end; for people, what is said at the start has one for each thing.
 pub fn line(entry: &Entry, output: Output) -> String {
     match output {
         Output::Json => serde_json::to_string(entry).unwrap_or_else(|error| {
@@ -29,7 +29,13 @@ pub fn line(entry: &Entry, output: Output) -> String {
         }),
         Output::Text => {
             let time = entry.time.to_zoned(TimeZone::UTC).strftime("%FT%TZ");
-            format!("{time} {:<10} {}", word(&entry.what), clean(&sentence(&entry.what)))
+            let first = format!("{time} {:<10} {}", word(&entry.what), clean(&sentence(&entry.what)));
+            match &entry.what {
+                What::Start(started) => {
+                    details(started).fold(first, |text, detail| text + "\n    " + &clean(&detail))
+                }
+                _ => first,
+            }
         }
     }
 }
@@ -60,19 +66,22 @@ fn sentence(what: &What) -> String {
 }
 
 fn start(started: &Started) -> String {
-    let Started { version, sysctl, link, reasons, keys, webhook } = started;
-    let mut text = format!("driftd {version} watches {keys} keys; writes of sysctls: {sysctl}; MTUs: {link}");
-    if let Some(url) = webhook {
-        let _ = write!(text, "; deployments: {url}");
-    }
-    for reason in reasons {
-        let _ = write!(text, "; {}", reason.replace('\n', "; "));
-    }
-    text
+    format!("driftd {} watches {} keys", started.version, started.keys)
+}
+
+/// What is watched how and why, and where deployments are taken.
+fn details(started: &Started) -> impl Iterator<Item = String> {
+    let Started { sysctl, link, reasons, webhook, .. } = started;
+    let deployments = webhook.as_ref().map(|url| format!("deployments: {url}"));
+    let reasons = reasons.iter().flat_map(|reason| reason.lines().map(str::to_owned));
+    [format!("writes of sysctls: {sysctl}"), format!("MTUs: {link}")]
+        .into_iter()
+        .chain(deployments)
+        .chain(reasons)
 }
 
 fn deployment(news: &DeploymentNews) -> String {
-    let mut text = format!("{} {}", news.commit, news.status.as_str());
+    let mut text = format!("{} {}", short(&news.commit), news.status.as_str());
     for (name, value) in [("app", &news.app), ("environment", &news.environment)] {
         if let Some(value) = value {
             let _ = write!(text, ", {name} {value}");
@@ -157,7 +166,7 @@ fn finding_sentence(finding: &Finding) -> String {
         under(finding.commit.as_ref(), false)
     );
     if let Some(commit) = &finding.declared_commit {
-        let _ = write!(text, ", declared by commit {commit}");
+        let _ = write!(text, ", declared by commit {}", short(commit));
     }
     text
 }
@@ -197,9 +206,14 @@ fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
 fn under(commit: Option<&CommitId>, in_window: bool) -> String {
     match (commit, in_window) {
         (None, _) => "before any deployment".into(),
-        (Some(commit), false) => format!("under commit {commit}"),
-        (Some(commit), true) => format!("in the deploy of commit {commit}"),
+        (Some(commit), false) => format!("under commit {}", short(commit)),
+        (Some(commit), true) => format!("in the deploy of commit {}", short(commit)),
     }
+}
+
+/// As much of a commit as a person needs; JSON has it whole.
+fn short(commit: &CommitId) -> &str {
+    commit.as_str().get(..12).unwrap_or(commit.as_str())
 }
 
 /// The text without characters that could move the cursor or end the line: names come from whoever wrote.
@@ -264,6 +278,18 @@ mod tests {
         check(
             &finding("healed", WRITER, r#""10""#),
             "2026-08-01T10:20:00Z healed     vm.swappiness is 10, expected 10 (rule swappiness)",
+        );
+    }
+
+    #[test]
+    fn the_start_says_what_is_watched_how_and_why_and_where_deployments_are_taken() {
+        check(
+            r#"{"time":"2026-08-01T10:20:00Z","kind":"start","version":"0.1.0","sysctl":"cgroup","link":"netlink",
+            "reasons":["no kprobes: missing privileges: CAP_BPF\nhint: run driftd as root"],"keys":6,
+            "webhook":"http://127.0.0.1:8787/webhook/gitops"}"#,
+            "2026-08-01T10:20:00Z start      driftd 0.1.0 watches 6 keys\n    writes of sysctls: cgroup\n    \
+             MTUs: netlink\n    deployments: http://127.0.0.1:8787/webhook/gitops\n    \
+             no kprobes: missing privileges: CAP_BPF\n    hint: run driftd as root",
         );
     }
 
