@@ -231,7 +231,7 @@ impl Tools {
         let target = crate::target().join("bpf").join(architecture);
         let home = cargo_home()?;
         // The paths of this machine must not be in the object: the same sources then give the same bytes anywhere.
-        let flags = [
+        let mut flags = vec![
             "--cfg".to_owned(),
             format!("bpf_target_arch=\"{architecture}\""),
             "-Cdebuginfo=2".to_owned(),
@@ -240,6 +240,10 @@ impl Tools {
             format!("--remap-path-prefix={}=.", root.display()),
             format!("--remap-path-prefix={}=cargo", home.display()),
         ];
+        // The sources of a registry lie in a directory of its host's name. The last rule that fits is taken.
+        for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten() {
+            flags.push(format!("--remap-path-prefix={}=registry", registry.path().display()));
+        }
         let mut cargo = Command::new(&self.cargo);
         cargo
             .current_dir(root)

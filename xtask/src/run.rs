@@ -46,7 +46,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         );
     }
     println!(
-        "to deliver a signed deployment, paste this into another terminal:\n\n{}\n",
+        "to deliver a signed deployment, paste this into another terminal \
+         (with ?wait=5 after the address it is answered with the verdict):\n\n{}\n",
         curl(&driftd, &dev)?
     );
 

@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, io::Write, path::Path};
 
+use jiff::Timestamp;
+
 use super::exit;
 use crate::{
     alerts::Output,
@@ -34,7 +36,10 @@ fn text(status: &Status) -> String {
         let _ = writeln!(
             text,
             "  {} is {actual}, expected {} ({}), since {}, {writer}",
-            finding.key, finding.expected, finding.declared_by, finding.opened
+            finding.key,
+            finding.expected,
+            finding.declared_by,
+            seconds(finding.opened)
         );
     }
     let named = |news: &DeploymentNews| {
@@ -47,16 +52,53 @@ fn text(status: &Status) -> String {
     }
     let _ = writeln!(
         text,
-        "watching {} keys since {since}: sysctls by {}, MTUs by {}",
-        watching.keys, watching.sysctl, watching.link
+        "watching {} keys since {}: sysctls by {}, MTUs by {}",
+        watching.keys,
+        seconds(*since),
+        watching.sysctl,
+        watching.link
     );
     for reason in &watching.reasons {
         let _ = writeln!(text, "  {}", reason.replace('\n', "\n  "));
     }
-    let swept = last_sweep.map_or("not yet".into(), |time| time.to_string());
+    let swept = last_sweep.map_or("not yet".into(), seconds);
     let _ = writeln!(
         text,
         "last sweep: {swept}; missed: {losses}; writes of other keys: {undeclared}, of other namespaces: {foreign}"
     );
     text
+}
+
+/// A time as people read it.
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%FT%TZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_fits_one_screen() {
+        let status: Status = serde_json::from_str(
+            r#"{"watching":{"version":"0.1.0","sysctl":"cgroup","link":"netlink","reasons":["no kprobes: none\nhint: x"],
+            "keys":6,"webhook":null},"since":"2026-08-01T10:00:00.5Z","status":"OUT_OF_SYNC","deployment":{
+            "deployment":"d1","commit":"a1b2c3","app":"web","environment":null,"status":"finished","undated":false},
+            "window":null,"findings":[{"finding":"f","state":"opened","key":"vm.swappiness","rule":"swappiness",
+            "severity":"critical","expected":"10","actual":"61","previous":"10","requested":"61","commit":"a1b2c3",
+            "declared_commit":null,"declared_by":{"file":"driftd.yaml","line":7},"cause":"changed after the deploy",
+            "writer":null,"seen_by":"cgroup","deployment":"d1","opened":"2026-08-01T10:20:00Z","healed":null}],
+            "last_sweep":"2026-08-01T10:19:00Z","losses":0,"undeclared":3,"foreign":0}"#,
+        )
+        .unwrap();
+        insta::assert_snapshot!(text(&status), @"
+        OUT_OF_SYNC: 1 findings open
+          vm.swappiness is 61, expected 10 (driftd.yaml:7), since 2026-08-01T10:20:00Z, unattributed
+        in force: a1b2c3 of web (d1)
+        watching 6 keys since 2026-08-01T10:00:00Z: sysctls by cgroup, MTUs by netlink
+          no kprobes: none
+          hint: x
+        last sweep: 2026-08-01T10:19:00Z; missed: 0; writes of other keys: 3, of other namespaces: 0
+        ");
+    }
 }
