@@ -171,22 +171,24 @@ struct Probes {
 }
 
 impl Probes {
-    /// Facts, plan, load. What the kernel refuses for a reason that no fact showed leads to the next plan, unless the
-    /// configuration forces this one.
+    /// Facts, plan, load. What the kernel refuses for a reason that no fact showed leads to a plan without it; each time
+    /// there is less left to be refused.
     fn start(config: &Config, options: Options) -> anyhow::Result<Probes> {
         let mut facts = probes::facts(Path::new("/"));
-        let mut refused = Vec::new();
+        let mut refused: Vec<String> = Vec::new();
         let (mut plan, loaded) = loop {
-            let plan = probes::plan(&facts, config.probes)?;
+            let plan = probes::plan(&facts, config.probes).map_err(|error| match refused.is_empty() {
+                true => anyhow!(error),
+                false => anyhow!("{error}\n{}", refused.join("\n")),
+            })?;
             let wanted =
                 probes::Options { ring: config.ring, foreign: options.foreign, log: options.verbose };
             match probes::load(&facts, &plan, wanted) {
                 Ok(loaded) => break (plan, loaded),
-                Err(error) if config.probes != crate::model::Probes::Auto => return Err(error.into()),
                 Err(error) => {
-                    tracing::warn!("{error}");
-                    refused.push(error.to_string());
-                    facts.refuse(&plan);
+                    tracing::debug!("{error}");
+                    refused.push(without_log(&error.to_string()));
+                    facts.refuse(error.part());
                 }
             }
         };
@@ -214,6 +216,12 @@ impl Probes {
             webhook,
         }
     }
+}
+
+/// An error without the verifier's log behind it, which `--verbose` shows.
+fn without_log(error: &str) -> String {
+    let error = error.split(" Verifier output:").next().unwrap_or(error);
+    error.lines().next().unwrap_or_default().to_owned()
 }
 
 /// The declared keys, as probes name them.

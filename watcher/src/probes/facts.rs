@@ -11,10 +11,7 @@ use std::{
 
 use watcher_common::{ABSENT, Offsets};
 
-use super::{
-    btf::Btf,
-    plan::{Plan, SysctlPlan},
-};
+use super::btf::Btf;
 
 /// What the host offers.
 #[derive(Clone, Debug)]
@@ -33,8 +30,8 @@ pub struct Facts {
     pub mtu_function: Option<&'static str>,
     /// Addresses of the roots of the sysctl trees.
     pub roots: Roots,
-    /// Where the whole cgroup version 2 hierarchy is mounted.
-    pub cgroup2: Option<PathBuf>,
+    /// The whole cgroup version 2 hierarchy.
+    pub cgroup2: Cgroup2,
     /// The numbers of the host's namespaces.
     pub host: Namespaces,
 }
@@ -50,6 +47,30 @@ pub enum Kprobes {
     Paranoid,
     /// The kernel refused them when they were tried.
     Refused,
+}
+
+/// The whole cgroup version 2 hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cgroup2 {
+    /// Where it is mounted.
+    Mounted(PathBuf),
+    /// It is not.
+    Absent,
+    /// The kernel refused the program when it was tried.
+    Refused,
+}
+
+/// A part of a plan, as far as it stands or falls by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The kprobes on writes of sysctls.
+    Sysctl,
+    /// The kprobes on changes of MTUs.
+    Mtu,
+    /// The `cgroup/sysctl` program.
+    Values,
+    /// Everything: the object itself.
+    All,
 }
 
 /// The capabilities that matter here, of the effective set.
@@ -108,12 +129,16 @@ pub struct Namespaces {
 }
 
 impl Facts {
-    /// Takes note that the kernel refused what a plan asked for, so that the next plan asks for less.
-    pub fn refuse(&mut self, plan: &Plan) {
-        match plan.sysctl {
-            SysctlPlan::Kprobe { .. } => self.kprobes = Kprobes::Refused,
-            SysctlPlan::Cgroup { .. } => self.cgroup2 = None,
-            SysctlPlan::Swept => self.mtu_function = None,
+    /// Takes note that the kernel refused a part of a plan, so that the next plan does without it.
+    pub fn refuse(&mut self, part: Part) {
+        match part {
+            Part::Sysctl => self.kprobes = Kprobes::Refused,
+            Part::Mtu => self.mtu_function = None,
+            Part::Values => self.cgroup2 = Cgroup2::Refused,
+            Part::All => {
+                self.kprobes = Kprobes::Refused;
+                self.cgroup2 = Cgroup2::Refused;
+            }
         }
     }
 }
@@ -180,15 +205,16 @@ fn number_in(root: &Path, file: &str) -> Option<i64> {
 
 /// The mount point of the whole version 2 hierarchy, from /proc/self/mountinfo (proc_pid_mountinfo(5)): its root
 /// must be `/`, for a bind mount of a child shows only that child.
-fn cgroup2(root: &Path) -> Option<PathBuf> {
-    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
-    mounts.lines().find_map(|line| {
+fn cgroup2(root: &Path) -> Cgroup2 {
+    let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).unwrap_or_default();
+    let place = mounts.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
         let mut fields = before.split(' ').skip(3);
         let (inside, place) = (fields.next()?, fields.next()?);
         (after.starts_with("cgroup2 ") && inside == "/" && !place.contains('\\'))
             .then(|| PathBuf::from(place))
-    })
+    });
+    place.map_or(Cgroup2::Absent, Cgroup2::Mounted)
 }
 
 /// The number of a namespace of process 1, which needs ptrace access to it; else of our own, which is the host's
@@ -284,7 +310,10 @@ mod tests {
     #[test]
     fn a_bare_root_gives_facts_and_no_error() {
         let facts = facts(host(&[]).path());
-        assert_eq!((facts.kprobes, facts.ftrace_enabled, facts.cgroup2), (Kprobes::Absent, None, None));
+        assert_eq!(
+            (facts.kprobes, facts.ftrace_enabled, facts.cgroup2),
+            (Kprobes::Absent, None, Cgroup2::Absent)
+        );
         assert!(facts.offsets.unwrap_err().contains("/sys/kernel/btf/vmlinux cannot be read"));
     }
 
@@ -312,7 +341,7 @@ mod tests {
              31 23 0:27 / /sys/fs/cgroup/cpu rw,nosuid shared:9 - cgroup cgroup rw,cpu\n\
              32 23 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:10 master:2 - cgroup2 cgroup2 rw\n",
         )]);
-        assert_eq!(facts(root.path()).cgroup2, Some(PathBuf::from("/sys/fs/cgroup/unified")));
+        assert_eq!(facts(root.path()).cgroup2, Cgroup2::Mounted("/sys/fs/cgroup/unified".into()));
     }
 
     #[test]

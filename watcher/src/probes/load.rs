@@ -19,7 +19,7 @@ use watcher_common::{Counter, Knobs};
 use zerocopy::IntoBytes;
 
 use super::{
-    facts::Facts,
+    facts::{Facts, Part},
     plan::{LinkPlan, Plan, SysctlPlan},
 };
 
@@ -75,6 +75,18 @@ pub enum LoadError {
     /// The object lacks a part.
     #[error("the embedded object has no `{0}`\nhint: build it anew with `cargo xtask bpf`")]
     Missing(&'static str),
+}
+
+impl LoadError {
+    /// The part of the plan that it is about.
+    pub fn part(&self) -> Part {
+        match self {
+            LoadError::Program { name: "sysctl_enter" | "sysctl_return", .. } => Part::Sysctl,
+            LoadError::Program { name: "mtu_enter" | "mtu_return", .. } => Part::Mtu,
+            LoadError::Program { .. } | LoadError::Cgroup { .. } => Part::Values,
+            LoadError::Object(_) | LoadError::Missing(_) => Part::All,
+        }
+    }
 }
 
 /// An error and what caused it, on one line.

@@ -11,7 +11,7 @@ mod netlink;
 mod plan;
 mod ready;
 
-pub use facts::{Capabilities, Facts, Kprobes, Namespaces, facts};
+pub use facts::{Capabilities, Cgroup2, Facts, Kprobes, Namespaces, Part, facts};
 pub use join::{Interest, Join, Tally};
 pub use load::{LoadError, Loaded, Options, load};
 pub use netlink::{Links, News};

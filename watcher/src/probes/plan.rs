@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::facts::{Capabilities, Facts, Kprobes};
+use super::facts::{Capabilities, Cgroup2, Facts, Kprobes};
 use crate::model::Probes;
 
 /// What will be watched how.
@@ -158,11 +158,13 @@ fn kprobe(facts: &Facts) -> Result<(), String> {
 fn cgroup(facts: &Facts) -> Result<PathBuf, String> {
     privileged(facts, &[Capabilities::BPF, Capabilities::PERFMON, Capabilities::NET_ADMIN])?;
     facts.offsets.as_ref().map_err(Clone::clone)?;
-    facts.cgroup2.clone().ok_or_else(|| {
-        "no cgroup version 2 hierarchy is mounted\n\
+    match &facts.cgroup2 {
+        Cgroup2::Mounted(place) => Ok(place.clone()),
+        Cgroup2::Absent => Err("no cgroup version 2 hierarchy is mounted\n\
          hint: `mount -t cgroup2 none /sys/fs/cgroup/unified`"
-            .into()
-    })
+            .into()),
+        Cgroup2::Refused => Err("the kernel refused it".into()),
+    }
 }
 
 fn privileged(facts: &Facts, wanted: &[(u32, &'static str)]) -> Result<(), String> {
@@ -181,7 +183,7 @@ mod tests {
     use watcher_common::Offsets;
 
     use super::{super::facts::Namespaces, *};
-    use crate::probes::facts::Roots;
+    use crate::probes::facts::{Part, Roots};
 
     /// A host that offers everything.
     fn host() -> Facts {
@@ -193,7 +195,7 @@ mod tests {
             sysctl_function: true,
             mtu_function: Some("dev_set_mtu_ext"),
             roots: Roots { net: 1, global: 2 },
-            cgroup2: Some("/sys/fs/cgroup".into()),
+            cgroup2: Cgroup2::Mounted("/sys/fs/cgroup".into()),
             host: Namespaces::default(),
         }
     }
@@ -226,13 +228,33 @@ mod tests {
         check(&paranoid, Probes::Auto, "cgroup", "netlink", "give CAP_SYS_ADMIN");
         let ftrace = without(|f| f.ftrace_enabled = Some(false));
         check(&ftrace, Probes::Auto, "cgroup", "netlink", "kernel.ftrace_enabled=1");
-        check(&without(|f| f.cgroup2 = None), Probes::Auto, "kprobe", "kprobe", "no cgroup version 2");
+        check(
+            &without(|f| f.cgroup2 = Cgroup2::Absent),
+            Probes::Auto,
+            "kprobe",
+            "kprobe",
+            "no cgroup version 2",
+        );
         check(&without(|f| f.mtu_function = None), Probes::Auto, "kprobe", "netlink", "no kprobe for MTUs");
         check(&without(|f| f.roots.net = 0), Probes::Auto, "kprobe", "kprobe", "kallsyms hides");
         let no_btf = without(|f| f.offsets = Err("BTF has no `file.f_path`".into()));
         check(&no_btf, Probes::Auto, "swept", "netlink", "BTF has no `file.f_path`");
         let bare = without(|f| f.capabilities = Capabilities::default());
         check(&bare, Probes::Auto, "swept", "netlink", "missing privileges: CAP_BPF, CAP_PERFMON");
+    }
+
+    #[test]
+    fn what_the_kernel_refuses_when_it_is_tried_is_done_without() {
+        let without = |part| {
+            let mut facts = host();
+            facts.refuse(part);
+            facts
+        };
+        check(&without(Part::Sysctl), Probes::Auto, "cgroup", "netlink", "the kernel refused them");
+        check(&without(Part::Mtu), Probes::Auto, "kprobe", "netlink", "no kprobe for MTUs");
+        check(&without(Part::Values), Probes::Kprobe, "kprobe", "kprobe", "the kernel refused it");
+        check(&without(Part::All), Probes::Auto, "swept", "netlink", "the kernel refused");
+        assert!(plan(&without(Part::Values), Probes::Cgroup).is_err());
     }
 
     #[test]
@@ -243,7 +265,7 @@ mod tests {
         check(&host(), Probes::None, "swept", "swept", "`probes: none`");
         let mut facts = host();
         facts.kprobes = Kprobes::Absent;
-        facts.cgroup2 = None;
+        facts.cgroup2 = Cgroup2::Absent;
         for (wanted, reason) in
             [(Probes::Kprobe, "this kernel has none"), (Probes::Cgroup, "no cgroup version 2")]
         {
