@@ -100,8 +100,15 @@ impl Home {
     /// Starts the daemon, and waits until it says that it watches, and how.
     #[track_caller]
     pub fn start(&self) -> Daemon<'_> {
+        self.start_with(&[])
+    }
+
+    /// The same, with arguments besides.
+    #[track_caller]
+    pub fn start_with(&self, arguments: &[&str]) -> Daemon<'_> {
         let mut command = driftd();
         command.args(["run", "--config"]).arg(self.path("driftd.yaml")).args(["--output", "json"]);
+        command.args(arguments);
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -307,6 +314,14 @@ impl Daemon<'_> {
     pub fn terminate(mut self) -> (ExitStatus, Vec<Value>) {
         self.signal(Signal::TERM);
         self.end()
+    }
+
+    /// Ends it by SIGTERM; all it logged on its standard error.
+    #[track_caller]
+    pub fn log(mut self) -> String {
+        self.signal(Signal::TERM);
+        self.end();
+        self.log.take().and_then(|log| log.join().ok()).unwrap_or_default()
     }
 
     /// Ends it by SIGKILL; all it said since the mark.

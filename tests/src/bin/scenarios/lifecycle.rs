@@ -54,6 +54,12 @@ pub const SCENARIOS: &[Scenario] = &[
         needs: Needs::Root,
         run: status_and_events,
     },
+    Scenario {
+        claim: "the_programs_in_the_kernel_log_only_when_asked_to",
+        modes: &[Mode::Kprobe, Mode::Cgroup],
+        needs: Needs::Root,
+        run: programs_log,
+    },
 ];
 
 fn home(mode: Mode, swappiness: &Sysctl) -> Home {
@@ -175,5 +181,16 @@ fn status_and_events(mode: Mode) {
         let shown = home.command(&[command, "--format", "json"]);
         let printed = String::from_utf8_lossy(&shown.stdout);
         assert!(printed.contains(id(&opened)), "`driftd {command}`: {shown:?}");
+    }
+}
+
+fn programs_log(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    for (arguments, logs) in [(&[][..], false), (&["--verbose"], true)] {
+        let mut driftd = home.start_with(arguments);
+        driftd.fence();
+        let log = driftd.log();
+        assert_eq!(log.contains("values of a sysctl"), logs, "{arguments:?}: {log}");
     }
 }

@@ -6,6 +6,8 @@ use driftd_tests::{
     mode::Mode,
 };
 
+use serde_json::Value;
+
 use crate::{Needs, Scenario, sysctls::assert_is_me};
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -26,6 +28,12 @@ pub const SCENARIOS: &[Scenario] = &[
         modes: &[Mode::Kprobe, Mode::Cgroup],
         needs: Needs::Root,
         run: descriptor_carried_away,
+    },
+    Scenario {
+        claim: "writes_in_another_network_namespace_are_counted_and_shown_only_when_asked_for",
+        modes: &[Mode::Kprobe],
+        needs: Needs::Root,
+        run: foreign_writes,
     },
 ];
 
@@ -72,4 +80,26 @@ fn descriptor_carried_away(mode: Mode) {
     assert_is_me(&opened["writer"]);
     somaxconn.restore();
     driftd.wait_for_healed(KEY);
+}
+
+fn foreign_writes(mode: Mode) {
+    const KEY: &str = "net.core.somaxconn";
+    let somaxconn = Sysctl::of(KEY);
+    let home = Home::new(mode, &Settings::rules(&[expect("somaxconn", KEY, &somaxconn.original)]));
+    let elsewhere = || host::in_new_network(|| somaxconn.write("4097"));
+
+    let mut driftd = home.start();
+    elsewhere();
+    driftd.fence();
+    let status = home.command(&["status", "--format", "json"]);
+    let status: Value = serde_json::from_slice(&status.stdout).expect("the status is JSON");
+    assert_eq!(status["foreign"], 1, "{status}");
+    assert!(!driftd.log().contains("another namespace"));
+
+    let mut driftd = home.start_with(&["--foreign"]);
+    elsewhere();
+    driftd.fence();
+    driftd.assert_nothing_happened_to(KEY);
+    let log = driftd.log();
+    assert!(log.contains("another namespace") && log.contains("somaxconn"), "{log}");
 }
