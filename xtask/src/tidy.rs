@@ -343,8 +343,8 @@ mod tests {
         );
         check_file(
             "watcher/src/watch.rs",
-            "//! x\nuse crate::{\n    model::{Key, Value},\n    http::{self, Answer},\n};\n",
-            &["watch.rs:4: `watch` names `http`"],
+            "//! x\nuse crate::{\n    model::{Key, Value},\n    alerts::{self, Output},\n};\n",
+            &["watch.rs:4: `watch` names `alerts`"],
         );
         check_file(
             "watcher/src/kernel/read.rs",
