@@ -361,7 +361,7 @@ mod tests {
             "//! x\nuse super::{super::http, Error};\n",
             &["names `http`"],
         );
-        check_file("watcher/src/watch.rs", "//! x\nuse super::http;\n", &["names `http`"]);
+        check_file("watcher/src/watch.rs", "//! x\nuse super::alerts;\n", &["names `alerts`"]);
         check_file("watcher/src/kernel/read.rs", "//! x\nuse super::store;\n", &[]);
         check_file("watcher/src/main.rs", "//! x\nuse watcher::{cli, http};\n", &[]);
         check_file("watcher/src/attic/mod.rs", "//! x\n", &["`attic` is not in the import table"]);
