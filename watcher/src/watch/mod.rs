@@ -6,6 +6,8 @@
 mod confirm;
 mod deliver;
 mod run;
+#[cfg(test)]
+mod tests;
 mod touches;
 mod tracked;
 
