@@ -165,3 +165,31 @@ fn a_choice_of_sysfs_is_its_chosen_word() {
         ]
     );
 }
+
+#[test]
+fn a_secret_is_never_shown() {
+    let key = "net.ipv4.tcp_fastopen_key";
+    let column = "net.ipv4.tcp_fastopen_key:[1]";
+    let rules = [expects(key, "aaaa-1"), captures(key), captures(column)];
+    let [equal, short, column] = rules;
+    let column = Rule { name: "column".into(), ..column };
+    let mut host = Host::unwatched(&[equal, short, column], &[(key, "aaaa-1")]);
+    let mut lines = host.handle(Input::Tick);
+    lines.extend(host.announce(crate::model::Phase::Finished, "aaaaaa"));
+    lines.extend(host.write(7, key, "aaaa-1"));
+    lines.extend(host.write(7, key, "aaaa-2"));
+    lines.extend(host.pass(100));
+    lines.extend(host.write(7, key, "aaaa-3"));
+    lines.extend(host.write(7, key, "aaaa-1"));
+    let refused = host.hint(7, key, "aaaa-4", -22);
+    lines.extend(host.hints(&[refused]));
+    assert!(lines.contains(&"opened equal: net.ipv4.tcp_fastopen_key (secret) not (secret) (7, kprobe) changed after the deploy".into()), "{lines:#?}");
+    assert!(lines.contains(&"healed short: net.ipv4.tcp_fastopen_key (secret)".into()), "{lines:#?}");
+    let shown = serde_json::to_string(&host.entries).unwrap() + &lines.concat();
+    assert!(!shown.contains("aaaa-"), "{shown}");
+    host.write(7, key, "aaaa-5");
+    host.pass(100);
+    host.write(7, key, "aaaa-6");
+    let kept = serde_json::to_string(&host.past().findings).unwrap();
+    assert!(kept.contains("(secret)") && !kept.contains("aaaa-"), "{kept}");
+}
