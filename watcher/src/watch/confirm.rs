@@ -138,7 +138,7 @@ impl Watch {
         let mut checks = std::mem::take(&mut tracked.checks);
         let written = tracked.written;
         let key = tracked.key.clone();
-        let (mut restored, mut departs) = (false, false);
+        let (mut restored, mut departs, mut healed) = (false, false, false);
         for check in &mut checks {
             let Some(rule) = self.rules.get(check.rule) else { continue };
             if check.capture_next
@@ -169,6 +169,7 @@ impl Watch {
                     }
                 }
                 Step::Heal => {
+                    healed = true;
                     if let Some(finding) = check.finding.take() {
                         self.tell_healed(finding, value.cloned(), now);
                     }
@@ -186,7 +187,7 @@ impl Watch {
         if let Some(tracked) = self.keys.get_mut(at) {
             tracked.checks = checks;
         }
-        restored && !departs
+        restored && !departs && !healed
     }
 
     fn finding(

@@ -193,3 +193,20 @@ fn a_secret_is_never_shown() {
     let kept = serde_json::to_string(&host.past().findings).unwrap();
     assert!(kept.contains("(secret)") && !kept.contains("aaaa-"), "{kept}");
 }
+
+#[test]
+fn a_change_that_heals_one_rule_is_no_touch_though_it_restores_another() {
+    let quick = Rule { settle: Duration::ZERO, ..at_least(SWAPPINESS, "60") };
+    let mut host = Host::new(&[expects(SWAPPINESS, "60"), quick], &[(SWAPPINESS, "60")]);
+    assert_eq!(
+        host.write(7, SWAPPINESS, "59"),
+        [
+            "change vm.swappiness 60 -> 59 (7, kprobe)",
+            "opened least: vm.swappiness 59 not at least 60 (7, kprobe) unknown"
+        ]
+    );
+    assert_eq!(
+        host.write(7, SWAPPINESS, "60"),
+        ["change vm.swappiness 59 -> 60 (7, kprobe)", "healed least: vm.swappiness 60"]
+    );
+}
