@@ -163,7 +163,7 @@ impl Tracked {
         let hints = std::mem::take(&mut self.hints);
         let uncounted = std::mem::take(&mut self.uncounted);
         let netlink = std::mem::take(&mut self.netlink);
-        let requested = |hint: &Hint| hint.requested.as_ref().map(|text| Value::canonical(&self.key, text));
+        let requested = |hint: &Hint| requested(&self.key, hint);
         let culprit = if changed { culprit(&hints, value, requested) } else { None };
         let mut explained = Explained {
             seen_by: seen_by(&hints, culprit, netlink),
@@ -178,7 +178,7 @@ impl Tracked {
         let mut waiting = Vec::new();
         let namespaced = self.key.may_be_namespaced();
         for (at, hint) in hints.into_iter().enumerate() {
-            let asked = hint.requested.as_ref().map(|text| Value::canonical(&self.key, text));
+            let asked = requested(&hint);
             let later_restored = last_effective.is_some_and(|last| at < last);
             let reason = match hint.result {
                 Some(result) if result < 0 => Some(TouchReason::Refused),
@@ -220,6 +220,18 @@ impl Tracked {
             self.hints = waiting;
         }
         explained
+    }
+}
+
+/// What a hint says was asked for. The whole line is written; of it a column is one word, or none where the line is
+/// short and the kernel leaves the rest as it is.
+fn requested(key: &Key, hint: &Hint) -> Option<Value> {
+    let text = hint.requested.as_deref()?;
+    match key {
+        Key::Sysctl { column: Some(_), .. } => {
+            text.split_whitespace().nth(key.column_index()?).map(|word| Value::canonical(key, word))
+        }
+        _ => Some(Value::canonical(key, text)),
     }
 }
 

@@ -210,3 +210,25 @@ fn a_change_that_heals_one_rule_is_no_touch_though_it_restores_another() {
         ["change vm.swappiness 59 -> 60 (7, kprobe)", "healed least: vm.swappiness 60"]
     );
 }
+
+#[test]
+fn two_columns_of_one_file_are_two_keys_of_one_write() {
+    let rules = [Rule {
+        keys: ["kernel.printk:[0]", "kernel.printk:[1]"].map(|key| key.parse().unwrap()).to_vec(),
+        ..captures("")
+    }];
+    let mut host = Host::new(&rules, &[("kernel.printk", "4 4 1 7")]);
+    assert_eq!(
+        host.write(7, "kernel.printk", "5 4 1 7"),
+        ["change kernel.printk:[0] 4 -> 5 (7, kprobe)", "touch kernel.printk:[1] 4 equal x1 (7, kprobe)"]
+    );
+}
+
+#[test]
+fn who_wrote_a_column_is_known_without_a_result_too() {
+    let key = "kernel.printk:[1]";
+    let mut host = Host::new(&[captures(key)], &[(key, "4 4 1 7")]);
+    let early = host.early(7, key, "4 5 1 7\n");
+    host.set(key, "4 5 1 7");
+    assert_eq!(host.hints(&[early]), ["change kernel.printk:[1] 4 -> 5 (7, cgroup)"]);
+}
