@@ -6,7 +6,6 @@ mod deployments;
 mod host;
 mod losses;
 mod quiet;
-mod replay;
 mod restarts;
 mod slow;
 mod windows;
