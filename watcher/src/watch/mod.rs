@@ -263,6 +263,7 @@ impl Watch {
 
     /// What is still to be told when the daemon stops.
     pub fn stop(&mut self, now: Now) -> Batch {
+        self.tell_losses(now);
         self.touches.flush(None).into_iter().for_each(|touch| self.tell(now, What::Touch(touch)));
         std::mem::take(&mut self.batch)
     }
@@ -328,6 +329,16 @@ impl Watch {
         self.losses.until.get_or_insert(now.boot);
     }
 
+    /// Tells the losses that gathered, if there are any.
+    fn tell_losses(&mut self, now: Now) -> bool {
+        let pending = std::mem::take(&mut self.losses.pending);
+        let any = !pending.is_empty();
+        for (what, count) in pending {
+            self.tell(now, What::Loss(Loss { what: what.into(), count: Some(count) }));
+        }
+        any
+    }
+
     /// Does what is due: reads what is dirty, sweeps, closes windows, tells what gathered.
     fn due(&mut self, now: Now) {
         if self.clock_jumped(now) {
@@ -337,12 +348,9 @@ impl Watch {
             self.window_timed_out(&deployment, now);
         }
         if self.losses.until.is_some_and(|until| until <= now.boot) {
-            let pending = std::mem::take(&mut self.losses.pending);
-            self.losses.until = (!pending.is_empty()).then(|| now.boot.after(LOSS_PAUSE));
-            if !pending.is_empty() {
-                for (what, count) in pending {
-                    self.tell(now, What::Loss(Loss { what: what.into(), count: Some(count) }));
-                }
+            let any = self.tell_losses(now);
+            self.losses.until = any.then(|| now.boot.after(LOSS_PAUSE));
+            if any {
                 self.sweep(SweepReason::Loss, now);
             }
         }

@@ -117,3 +117,11 @@ fn a_key_that_cannot_be_read_is_told_once_until_it_was_read_again() {
     host.set(key, "4");
     assert_eq!(host.pass(60_000), told);
 }
+
+#[test]
+fn losses_that_gather_are_told_when_the_daemon_stops() {
+    let mut host = host();
+    host.handle(lost(3));
+    host.handle(lost(2));
+    assert_eq!(host.restart(), ["loss: 2 records that the ring had no room for"]);
+}
