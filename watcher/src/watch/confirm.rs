@@ -267,6 +267,8 @@ impl Watch {
     }
 
     pub(super) fn tell_healed(&mut self, finding: Finding, value: Option<Value>, now: Now) {
+        // What it was in between is written after the entries, and would open it again.
+        self.batch.moved.retain(|moved| moved.finding != finding.finding);
         let actual = if finding.key.is_secret() { value.map(|_| Value::secret()) } else { value };
         let healed = Finding { state: FindingState::Healed, healed: Some(now.wall), actual, ..finding };
         self.tell(now, What::Finding(Box::new(healed)));

@@ -89,3 +89,12 @@ fn a_window_stays_open_for_what_is_left_of_its_time() {
     assert_eq!(host.pass(1)[..1], ["timed-out bbbbbb"]);
     assert_eq!(host.restart(), NOTHING, "and is over");
 }
+
+#[test]
+fn a_finding_whose_rule_moved_in_its_file_and_that_healed_meanwhile_stays_healed() {
+    let mut host = departed();
+    host.rules[0].source = Source { file: "rules".into(), line: 2 };
+    host.set(SWAPPINESS, "60");
+    assert_eq!(host.restart(), ["healed equal: vm.swappiness 60"]);
+    assert_eq!(host.past().findings, [], "in the store too");
+}
