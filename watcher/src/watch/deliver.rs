@@ -39,7 +39,13 @@ impl Watch {
         let Delivery { announcement, reply, verdict } = delivery;
         let had_window = self.ledger.window().is_some();
         let id = DeploymentId(Uuid::now_v7().to_string().into());
-        let receipt = match self.ledger.announce(&announcement, id, now) {
+        let last = self.ledger.last_delivered().cloned();
+        let outcome = self.ledger.announce(&announcement, id, now);
+        // What is remembered is written down, also where it moved nothing: it is a retry after a restart too.
+        if let Some(delivered) = self.ledger.last_delivered().filter(|new| Some(*new) != last.as_ref()) {
+            self.batch.delivered.push(delivered.clone());
+        }
+        let receipt = match outcome {
             Outcome::Refused(refusal) => return drop(reply.send(Receipt::Refused(refusal))),
             Outcome::Known(id) => {
                 self.owe_verdict(&id, false, verdict);
@@ -81,7 +87,6 @@ impl Watch {
 
     fn take_message(&mut self, deployment: &Deployment, status: DeploymentStatus, now: Now) {
         self.tell(now, What::Deployment(deployment.news(status)));
-        self.batch.delivered.extend(self.ledger.last_delivered().cloned());
     }
 
     /// What rules capture: at the first verdict all, later what changed in the window. A key with an open finding

@@ -98,3 +98,18 @@ fn a_finding_whose_rule_moved_in_its_file_and_that_healed_meanwhile_stays_healed
     assert_eq!(host.restart(), ["healed equal: vm.swappiness 60"]);
     assert_eq!(host.past().findings, [], "in the store too");
 }
+
+#[test]
+fn a_message_that_was_known_is_a_retry_after_a_restart_too() {
+    let mut host = Host::new(&[captures(SWAPPINESS)], &[(SWAPPINESS, "60")]);
+    let with_id = |id: &str, message| Announcement { id: Some(id.into()), ..message };
+    let first = with_id("1", host.message("web", Finished, "aaaaaa"));
+    let again = with_id("2", host.message("web", Finished, "aaaaaa"));
+    let next = with_id("3", host.message("web", Finished, "bbbbbb"));
+    host.deliver(first);
+    assert_eq!(host.deliver(again.clone()), NOTHING, "the commit in force");
+    host.deliver(next);
+    host.kill();
+    assert_eq!(host.deliver(again), NOTHING, "no rollback by a message that came before");
+    assert!(matches!(host.receipt.take().unwrap().try_recv(), Ok(Receipt::Known(_))));
+}
