@@ -113,3 +113,23 @@ fn a_message_that_was_known_is_a_retry_after_a_restart_too() {
     assert_eq!(host.deliver(again), NOTHING, "no rollback by a message that came before");
     assert!(matches!(host.receipt.take().unwrap().try_recv(), Ok(Receipt::Known(_))));
 }
+
+#[test]
+fn a_deploy_of_the_commit_in_force_that_breaks_off_leaves_it_in_force() {
+    for end in [Some(Failed), None] {
+        let mut host = Host::new(&[captures(SWAPPINESS)], &[(SWAPPINESS, "60")]);
+        host.announce(Finished, "aaaaaa");
+        host.announce(Started, "aaaaaa");
+        host.kill();
+        assert_eq!(host.status().deployment.map(|d| d.commit.to_string()), Some("aaaaaa".into()));
+        assert!(host.status().window.is_some());
+        match end {
+            Some(end) => assert_eq!(host.announce(end, "aaaaaa"), ["failed aaaaaa"]),
+            None => assert_eq!(host.pass(WINDOW), ["timed-out aaaaaa"]),
+        }
+        host.kill();
+        let status = host.status();
+        assert_eq!(status.deployment.map(|d| d.commit.to_string()), Some("aaaaaa".into()), "{end:?}");
+        assert_eq!(status.window, None);
+    }
+}
