@@ -135,7 +135,10 @@ fn value(key: &Key, text: &str) -> Result<Option<Value>, ReadError> {
     let wrong = |wanted: &str| ReadError::Text {
         path: key.path(),
         wanted: wanted.to_owned(),
-        found: text.trim_end().chars().take(80).collect(),
+        found: match key.is_secret() {
+            true => Value::secret().to_string(),
+            false => text.trim_end().chars().take(80).collect(),
+        },
     };
     let part = match key {
         Key::Sysctl { column: Some(column), .. } => {

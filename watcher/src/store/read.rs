@@ -123,10 +123,13 @@ impl Reader {
     }
 }
 
-const IN_FORCE: &str = "SELECT deployment, commit_id, app, environment, undated FROM deployments AS d
-    WHERE status = 'finished' AND NOT EXISTS (
-        SELECT 1 FROM deployments AS later WHERE later.status = 'finished'
-            AND later.app IS d.app AND later.environment IS d.environment
+/// One that was in force when it went under way again still is.
+const IN_FORCE: &str = "WITH finished AS (
+        SELECT rowid, * FROM deployments
+        WHERE status = 'finished' OR (status = 'started' AND ended IS NOT NULL))
+    SELECT deployment, commit_id, app, environment, undated FROM finished AS d
+    WHERE NOT EXISTS (
+        SELECT 1 FROM finished AS later WHERE later.app IS d.app AND later.environment IS d.environment
             AND (later.ended, later.rowid) > (d.ended, d.rowid))
     ORDER BY ended, rowid";
 

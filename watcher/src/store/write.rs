@@ -214,12 +214,19 @@ fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -
         DeploymentStatus::Started => (Some(time), None),
         _ => (None, Some(time)),
     };
+    // The commit in force may be deployed once more: under way it keeps the time it came into force, and when that
+    // breaks off it is in force as before.
     change
         .prepare_cached(
             "INSERT INTO deployments (deployment, commit_id, app, environment, status, undated, started, ended)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (deployment) DO UPDATE SET status = excluded.status,
-                started = coalesce(excluded.started, started), ended = excluded.ended",
+             ON CONFLICT (deployment) DO UPDATE SET
+                status = CASE WHEN excluded.status IN ('failed', 'timed-out')
+                        AND status IN ('started', 'finished') AND ended IS NOT NULL
+                    THEN 'finished' ELSE excluded.status END,
+                started = coalesce(excluded.started, started),
+                ended = CASE WHEN excluded.status = 'finished'
+                    THEN excluded.ended ELSE coalesce(ended, excluded.ended) END",
         )?
         .execute(params![
             news.deployment.0,

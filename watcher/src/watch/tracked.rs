@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::{
     deploys::Pin,
     judge::State,
-    model::{Boottime, Capture, Finding, Hint, Key, Owner, SeenBy, TouchReason, Value, Writer},
+    model::{
+        Boottime, Capture, CommitId, DeploymentId, Finding, Hint, Key, Owner, SeenBy, TouchReason, Value,
+        Writer,
+    },
 };
 
 /// How many hints of one key wait for one read; more are counted only.
@@ -38,8 +41,10 @@ pub struct Tracked {
     pub written: Option<Boottime>,
     /// Its last change, for the finding that may follow.
     pub last_change: Option<Circumstance>,
-    /// Whether it changed while a deploy's window was open.
-    pub changed_in_window: bool,
+    /// The deployment in whose window it last changed.
+    pub changed_in: Option<DeploymentId>,
+    /// What held when it was asked of the slow reader: its answer tells of the time before.
+    pub asked_under: Option<Pin>,
     /// Whether it was told that it cannot be read.
     pub unreadable: bool,
     /// Whether it waits in the loop's list of keys to read.
@@ -61,8 +66,16 @@ pub struct Check {
     pub finding: Option<Finding>,
     /// What the host had when a deployment was confirmed.
     pub captured: Option<Capture>,
-    /// The next reading becomes what is expected.
-    pub capture_next: bool,
+    /// The next reading may become what is expected.
+    pub capturing: Option<Capturing>,
+}
+
+/// A deployment that is confirmed, for a rule that captures.
+pub struct Capturing {
+    /// Its commit.
+    pub commit: CommitId,
+    /// The deployment whose window it closed: what changed in that is captured anew.
+    pub window: Option<DeploymentId>,
 }
 
 /// What is known of a change.
@@ -121,6 +134,16 @@ pub struct Culprit {
     pub requested: Option<Value>,
 }
 
+impl Check {
+    /// Whether a deployment that closed a window captures, for a key that last changed in another or the same: the
+    /// first captures all, a later one what changed in its window. A key with an open finding keeps its expectation,
+    /// so that no deploy launders a drift.
+    pub fn captures(&self, window: Option<&DeploymentId>, changed_in: Option<&DeploymentId>) -> bool {
+        let anew = self.captured.is_none() || (window.is_some() && window == changed_in);
+        anew && self.state != State::Open
+    }
+}
+
 impl Tracked {
     /// A key of which nothing is known.
     pub fn new(key: Key) -> Tracked {
@@ -130,7 +153,8 @@ impl Tracked {
             checks: Vec::new(),
             written: None,
             last_change: None,
-            changed_in_window: false,
+            changed_in: None,
+            asked_under: None,
             unreadable: false,
             dirty: false,
             netlink: false,
@@ -163,7 +187,7 @@ impl Tracked {
         let hints = std::mem::take(&mut self.hints);
         let uncounted = std::mem::take(&mut self.uncounted);
         let netlink = std::mem::take(&mut self.netlink);
-        let requested = |hint: &Hint| hint.requested.as_ref().map(|text| Value::canonical(&self.key, text));
+        let requested = |hint: &Hint| requested(&self.key, hint);
         let culprit = if changed { culprit(&hints, value, requested) } else { None };
         let mut explained = Explained {
             seen_by: seen_by(&hints, culprit, netlink),
@@ -178,7 +202,7 @@ impl Tracked {
         let mut waiting = Vec::new();
         let namespaced = self.key.may_be_namespaced();
         for (at, hint) in hints.into_iter().enumerate() {
-            let asked = hint.requested.as_ref().map(|text| Value::canonical(&self.key, text));
+            let asked = requested(&hint);
             let later_restored = last_effective.is_some_and(|last| at < last);
             let reason = match hint.result {
                 Some(result) if result < 0 => Some(TouchReason::Refused),
@@ -220,6 +244,18 @@ impl Tracked {
             self.hints = waiting;
         }
         explained
+    }
+}
+
+/// What a hint says was asked for. The whole line is written; of it a column is one word, or none where the line is
+/// short and the kernel leaves the rest as it is.
+fn requested(key: &Key, hint: &Hint) -> Option<Value> {
+    let text = hint.requested.as_deref()?;
+    match key {
+        Key::Sysctl { column: Some(_), .. } => {
+            text.split_whitespace().nth(key.column_index()?).map(|word| Value::canonical(key, word))
+        }
+        _ => Some(Value::canonical(key, text)),
     }
 }
 
