@@ -25,8 +25,8 @@ pub struct Knobs {
     pub host_user: u32,
     /// Not 0: writes owned by another namespace are sent too.
     pub send_foreign: u32,
-    /// Not 0: kprobes watch the writes, and the `cgroup/sysctl` program only adds values to what they saw.
-    pub joined: u32,
+    /// Zero: makes the size a multiple of eight.
+    pub padding: u32,
     /// Where things lie.
     pub offsets: Offsets,
 }
@@ -164,7 +164,7 @@ impl Knobs {
         host_uts: 0,
         host_user: 0,
         send_foreign: 0,
-        joined: 0,
+        padding: 0,
         offsets: Offsets::NONE,
     };
 }

@@ -1,12 +1,6 @@
 //! The wiring: builds the rooms, makes every channel, spawns, and drains at the end.
 
-use std::{
-    io,
-    path::Path,
-    sync::mpsc::sync_channel,
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+use std::{io, path::Path, sync::mpsc::sync_channel, thread, time::Duration};
 
 use anyhow::{Context, anyhow};
 use tokio::{
@@ -21,7 +15,7 @@ use crate::{
     http::{Delivery, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
     model::{Key, Now, Started, Status},
-    probes::{self, Interest, Join, Links, Loaded, Plan, SysctlPlan},
+    probes::{self, Interest, Join, LinkPlan, Links, Loaded, Plan, SysctlPlan},
     store::{Past, Reader, Store, Work},
     watch::{Parts, Source, Sources, Watch},
 };
@@ -81,8 +75,9 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     let slow = SlowReader::start(Path::new("/"), move |answer| answers.blocking_send(answer).is_ok())
         .context("cannot start the thread for slow reads")?;
 
-    let store = spawn("store", move || store.run(work_inbox, bell))?;
-    let teller = {
+    // When both of these are answered, what was recorded is told and marked.
+    let recorded = spawn("store", move || store.run(work_inbox, bell))?;
+    let told = {
         let work = work.clone();
         spawn("teller", move || {
             if let Err(error) = tell(&reader, &rung, &work, options.output, io::stdout().lock()) {
@@ -106,20 +101,22 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
         queries: query_inbox,
         answers: answer_inbox,
     };
-    crate::watch::run(watch, &mut sources, &work, end()?).await;
+    let watch = crate::watch::run(watch, &mut sources, &work, end()?).await;
 
-    // Away with the programs first, then finish what is under way, then write and tell the rest.
-    sources.ring = None;
-    let _ = stop.send(true);
+    // What is still to be written, then away with the programs, then finish what is under way and tell the rest. The
+    // threads are not joined: one that hangs in a write ends with the process.
     let drained = tokio::time::timeout(GRACE, async {
+        crate::watch::drain(watch, &mut sources, &work).await;
+        sources.ring = None;
+        let _ = stop.send(true);
         while servers.join_next().await.is_some() {}
         let _ = work.send(Work::Close).await;
         drop(work);
-        tokio::task::spawn_blocking(move || (teller.join(), store.join())).await
+        let _ = tokio::join!(told, recorded);
     });
     match drained.await {
-        Ok(_) => tracing::info!("stopped"),
-        Err(_) => tracing::warn!("stopped before all was told; the next start tells it"),
+        Ok(()) => tracing::info!("stopped"),
+        Err(_) => tracing::warn!("stopped before all was told; the next start tells what was recorded"),
     }
     Ok(())
 }
@@ -135,7 +132,7 @@ fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Star
         rules: config.rules.clone(),
         ledger,
         past,
-        reader: kernel::Reader::new(Path::new("/")),
+        reader: kernel::Reader::new(Path::new("/"), kernel::descriptors()),
         slow,
         sweep_every: config.sweep,
         watching,
@@ -143,11 +140,18 @@ fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Star
     Watch::new(parts, now)
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<JoinHandle<()>> {
+/// Starts a thread; the receiver is answered, or closed, when it ends.
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<oneshot::Receiver<()>> {
+    let (ended, end) = oneshot::channel();
+    let work = move || {
+        work();
+        let _ = ended.send(());
+    };
     thread::Builder::new()
         .name(name.into())
         .spawn(work)
-        .with_context(|| format!("cannot start the thread `{name}`"))
+        .with_context(|| format!("cannot start the thread `{name}`"))?;
+    Ok(end)
 }
 
 /// One future for "time to stop": the signal of systemd and kill(1), or Ctrl-C.
@@ -193,11 +197,18 @@ impl Probes {
             }
         };
         plan.reasons.splice(0..0, refused);
-        let links = match plan.netlink {
-            true => Links::listen()
-                .inspect_err(|error| tracing::warn!("rtnetlink cannot be listened to: {error}"))
-                .ok(),
-            false => None,
+        let links = match plan.netlink.then(Links::listen).transpose() {
+            Ok(links) => links,
+            Err(error) if plan.link == LinkPlan::Netlink && config.probes != crate::model::Probes::Auto => {
+                return Err(error).context("rtnetlink cannot be listened to");
+            }
+            Err(error) => {
+                plan.reasons.push(format!("rtnetlink cannot be listened to: {error}"));
+                if plan.link == LinkPlan::Netlink {
+                    plan.link = LinkPlan::Swept;
+                }
+                None
+            }
         };
         let joined = matches!(plan.sysctl, SysctlPlan::Kprobe { .. });
         let join = Join::new(interest(config), joined, facts.host);

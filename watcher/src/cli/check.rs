@@ -71,7 +71,7 @@ pub fn run(config: &Config, output: Output, mut out: impl Write) -> anyhow::Resu
 }
 
 fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
-    let mut reader = Reader::new(root);
+    let mut reader = Reader::new(root, 0);
     let mut checked = Checked {
         status: VerdictStatus::Synced,
         compared: 0,

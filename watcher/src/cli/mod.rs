@@ -128,6 +128,10 @@ pub fn main() -> ExitCode {
     let Arguments { command } = Arguments::parse();
     log(matches!(command, Command::Run { verbose: true, .. }));
     ExitCode::from(run(command).unwrap_or_else(|error| {
+        // Whoever read the output has seen enough.
+        if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            return exit::IN_SYNC;
+        }
         eprintln!("error: {}", words(&error));
         exit::UNREACHABLE
     }))

@@ -3,9 +3,11 @@
 //! Nothing here knows what is expected.
 
 mod clock;
+mod descriptors;
 mod reader;
 mod slow;
 
 pub use clock::{boot_id, now};
+pub use descriptors::descriptors;
 pub use reader::{ReadError, Reader};
 pub use slow::{Answer, SlowReader, is_slow};

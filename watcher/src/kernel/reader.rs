@@ -54,14 +54,17 @@ const LARGEST: usize = 1 << 20;
 /// Reads keys below a root.
 pub struct Reader {
     root: PathBuf,
+    /// How many descriptors are kept open.
+    most: usize,
     open: HashMap<Key, File>,
     buffer: Vec<u8>,
 }
 
 impl Reader {
-    /// Reads below `root` (`/`).
-    pub fn new(root: &Path) -> Reader {
-        Reader { root: root.to_owned(), open: HashMap::new(), buffer: vec![0; 1 << 14] }
+    /// Reads below `root` (`/`), and keeps at most so many descriptors open: see
+    /// [`descriptors`](super::descriptors).
+    pub fn new(root: &Path, most: usize) -> Reader {
+        Reader { root: root.to_owned(), most, open: HashMap::new(), buffer: vec![0; 1 << 14] }
     }
 
     /// The value in force; `None` where the key does not exist.
@@ -93,8 +96,8 @@ impl Reader {
         let path = key.path();
         let file = File::open(self.root.join(path.trim_start_matches('/')))?;
         let length = read_all(&file, key, &mut self.buffer)?;
-        // The file of an interface goes along when the interface is renamed: its name would then lie.
-        if !matches!(key, Key::Link { .. }) {
+        // The files of an interface go along when it is renamed, and so may others of /sys: the name would then lie.
+        if !matches!(key, Key::Link { .. } | Key::Sysfs { .. }) && self.open.len() < self.most {
             self.open.insert(key.clone(), file);
         }
         Ok(length)
@@ -203,7 +206,7 @@ eth0.1:1000 2 3 44 5 6 7 8 9 10 11 12 13 14 15 1600
     #[track_caller]
     fn check(files: &[(&str, &str)], key: &str, wanted: Option<&str>) {
         let root = host(files);
-        let read = Reader::new(root.path()).read(&key.parse().unwrap()).unwrap();
+        let read = Reader::new(root.path(), 8).read(&key.parse().unwrap()).unwrap();
         assert_eq!(read.as_ref().map(Value::as_str), wanted, "{key}");
     }
 
@@ -231,7 +234,7 @@ eth0.1:1000 2 3 44 5 6 7 8 9 10 11 12 13 14 15 1600
     #[test]
     fn a_column_that_is_not_there_is_an_error_that_shows_the_line() {
         let root = host(&[("proc/sys/kernel/printk", "4 4\n")]);
-        let error = Reader::new(root.path()).read(&"kernel.printk:[3]".parse().unwrap()).unwrap_err();
+        let error = Reader::new(root.path(), 8).read(&"kernel.printk:[3]".parse().unwrap()).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`/proc/sys/kernel/printk` has no `[3]` where it should be: found `4 4`"
@@ -242,13 +245,23 @@ eth0.1:1000 2 3 44 5 6 7 8 9 10 11 12 13 14 15 1600
     fn a_long_file_is_read_whole() {
         let long = format!("{NET_DEV}{}", "x: 1\n".repeat(10_000));
         let root = host(&[("proc/net/dev", &long)]);
-        let value = Reader::new(root.path()).read(&"/proc/net/dev".parse().unwrap()).unwrap().unwrap();
+        let value = Reader::new(root.path(), 8).read(&"/proc/net/dev".parse().unwrap()).unwrap().unwrap();
         assert!(value.as_str().ends_with("x: 1 x: 1"));
     }
 
     #[test]
+    fn what_is_read_may_be_more_than_may_be_open() {
+        let root = host(&[("proc/sys/a/b", "1\n"), ("proc/sys/a/c", "2\n"), ("sys/d", "3\n")]);
+        let mut reader = Reader::new(root.path(), 1);
+        for (key, value) in [("a.b", "1"), ("a.c", "2"), ("/sys/d", "3"), ("a.b", "1"), ("a.c", "2")] {
+            assert_eq!(reader.read(&key.parse().unwrap()).unwrap().unwrap().as_str(), value);
+        }
+        assert_eq!(reader.open.len(), 1);
+    }
+
+    #[test]
     fn the_running_kernel_is_read_again_and_again_on_one_descriptor() {
-        let mut reader = Reader::new(Path::new("/"));
+        let mut reader = Reader::new(Path::new("/"), 8);
         let key = "kernel.pid_max".parse().unwrap();
         let first = reader.read(&key).unwrap();
         assert!(first.is_some());

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{CommitId, Key, Quantity, Value};
+use super::{Key, Quantity};
 
 /// One rule of the configuration: keys, what is expected of each, and how a departure is treated.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,13 +95,4 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
-}
-
-/// What is declared for one key under one rule, now: a rule's expectation with the captured value filled in.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Declared {
-    /// The captured value, where the rule captures and a deployment was confirmed.
-    pub captured: Option<Value>,
-    /// The commit whose baseline declared the value.
-    pub commit: Option<CommitId>,
 }

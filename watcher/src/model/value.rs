@@ -64,7 +64,12 @@ fn number(key: &Key, word: &str) -> Option<i128> {
         Key::Sysctl { .. } if digits.len() > 1 && digits.starts_with('0') => 8,
         _ => return word.parse().ok(),
     };
-    let number = i128::from_str_radix(digits.get(if radix == 16 { 2 } else { 1 }..)?, radix).ok()?;
+    let rest = digits.get(if radix == 16 { 2 } else { 1 }..)?;
+    // A list such as `0-3` is no number, although the rest of it reads like one.
+    if !rest.chars().all(|c| c.is_digit(radix)) {
+        return None;
+    }
+    let number = i128::from_str_radix(rest, radix).ok()?;
     match word.len() - digits.len() {
         0 => Some(number),
         1 if word.starts_with('-') => Some(-number),
@@ -165,6 +170,8 @@ mod tests {
         check("vm.swappiness", "60\n", "60");
         check("vm.swappiness", " +60 ", "60");
         check("vm.swappiness", "074 0x3C -0x1 08 --1 0", "60 60 -1 08 --1 0");
+        check("kernel.watchdog_cpumask", "0-1\n", "0-1");
+        check("net.ipv4.ip_local_reserved_ports", "0-15,0+3\n", "0-15,0+3");
         check("/sys/block/sda/queue/nr_requests", "064", "64");
         check("net.ipv4.tcp_rmem", "4096\t131072\t6291456\n", "4096 131072 6291456");
         check("kernel.core_pattern", "|/bin/dump  %p\n", "|/bin/dump  %p");

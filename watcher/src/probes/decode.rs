@@ -28,8 +28,8 @@ pub enum Record {
 /// Why bytes are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// Shorter than a header, or than the kind of record it says it is.
-    #[error("a record of {0} bytes is too short for what it says it is")]
+    /// Shorter than a header, or not as long as it says it is, or as its kind is.
+    #[error("a record of {0} bytes is not what it says it is")]
     Short(usize),
     /// Made by another version of the programs.
     #[error("a record of version {0}, where {VERSION} is wanted")]
@@ -45,6 +45,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let (header, _) = Header::read_from_prefix(bytes).map_err(|_| short)?;
     if header.version != VERSION {
         return Err(DecodeError::Version(header.version));
+    }
+    if header.size as usize != bytes.len() {
+        return Err(short);
     }
     let kind = Kind::from_number(header.kind).ok_or(DecodeError::Kind(header.kind))?;
     Ok(match kind {
@@ -144,6 +147,7 @@ mod tests {
         let mut record = SysctlEnter::new_zeroed();
         record.header.version = VERSION;
         record.header.kind = Kind::SysctlEnter as u8;
+        record.header.size = size_of::<SysctlEnter>() as u32;
         record.components = components.len() as u32;
         for (slot, component) in record.path.iter_mut().zip(components) {
             slot[..component.len()].copy_from_slice(component.as_bytes());
@@ -193,9 +197,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..900), kind in 0u8..8) {
-            if let [a, b, c, ..] = bytes.as_mut_slice() {
+            let length = u32::try_from(bytes.len()).unwrap().to_ne_bytes();
+            if let [a, b, c, _, size @ ..] = bytes.as_mut_slice() && let Some(size) = size.first_chunk_mut() {
                 [*a, *b] = VERSION.to_ne_bytes();
                 *c = kind;
+                *size = length;
             }
             let mut name = String::new();
             match decode(&bytes) {

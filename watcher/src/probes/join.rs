@@ -54,6 +54,8 @@ pub struct Join {
     joined: bool,
     host: Namespaces,
     waiting: HashMap<Call, Hint>,
+    /// Calls that were given up on and may return yet: only their result is still to come.
+    late: HashMap<Call, Hint>,
     /// The calls in the order they began to wait; those that returned are still in it.
     order: VecDeque<(Boottime, Call)>,
     name: String,
@@ -74,6 +76,7 @@ impl Join {
             joined,
             host,
             waiting: HashMap::new(),
+            late: HashMap::new(),
             order: VecDeque::new(),
             name: String::new(),
             tally: Tally::default(),
@@ -145,7 +148,8 @@ impl Join {
         let old = decode::value(&record.old, record.old_length, flags & Flags::OLD_CUT != 0);
         // The beginning of a long value is not what was asked for, and is compared with nothing.
         let requested = decode::value(&record.requested, record.requested_length, false);
-        if let Some(hint) = self.waiting.get_mut(&call(&record.header)) {
+        let call = call(&record.header);
+        if let Some(hint) = self.waiting.get_mut(&call).or_else(|| self.late.get_mut(&call)) {
             (hint.old, hint.requested) = (old, requested);
             return;
         }
@@ -195,7 +199,8 @@ impl Join {
     }
 
     fn returned(&mut self, record: &Return, hints: &mut Vec<Hint>) {
-        let Some(mut hint) = self.waiting.remove(&call(&record.header)) else { return };
+        let call = call(&record.header);
+        let Some(mut hint) = self.waiting.remove(&call).or_else(|| self.late.remove(&call)) else { return };
         if RESTARTS.contains(&record.result) {
             return;
         }
@@ -234,7 +239,12 @@ impl Join {
             && let Some(hint) = self.waiting.remove(&call)
         {
             self.tally.unreturned += 1;
-            hints.push(hint);
+            hints.push(hint.clone());
+            // Those that never return must not pile up; one that is forgotten is found by a sweep.
+            if self.late.len() >= WAITING {
+                self.late.clear();
+            }
+            self.late.insert(call, hint);
         }
     }
 }
@@ -254,8 +264,27 @@ mod tests {
         Boottime { nanos: millis * 1_000_000 }
     }
 
+    fn size(kind: Kind) -> u32 {
+        let size = match kind {
+            Kind::SysctlEnter => size_of::<SysctlEnter>(),
+            Kind::SysctlValues => size_of::<SysctlValues>(),
+            Kind::MtuEnter => size_of::<MtuEnter>(),
+            Kind::SysctlReturn | Kind::MtuReturn => size_of::<Return>(),
+        };
+        size as u32
+    }
+
     fn header(kind: Kind, tid: u32, entered: u64) -> Header {
-        Header { version: VERSION, kind: kind as u8, flags: 0, size: 0, entered, time: 7, tid, tgid: tid }
+        Header {
+            version: VERSION,
+            kind: kind as u8,
+            flags: 0,
+            size: size(kind),
+            entered,
+            time: 7,
+            tid,
+            tgid: tid,
+        }
     }
 
     fn enter(tid: u32, entered: u64, leaf: &[u8]) -> Vec<u8> {
@@ -338,13 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn values_of_a_call_given_up_on_begin_to_wait_anew() {
+    fn a_call_given_up_on_is_told_again_when_it_returns() {
         let (mut join, mut hints) = (join(true), Vec::new());
         join.take(&enter(1, 5, b"swappiness"), at(0), &mut hints);
         join.expire(at(1000), &mut hints);
         join.take(&values(1, 5, b"61\n"), at(9000), &mut hints);
         join.take(&back(1, 5, 3), at(9000), &mut hints);
-        assert_eq!(hints.len(), 2);
+        assert_eq!((hints.len(), join.tally().unreturned), (2, 1));
         assert_eq!((hints[1].requested.as_deref(), hints[1].result), (Some("61\n"), Some(3)));
     }
 

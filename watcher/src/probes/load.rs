@@ -103,11 +103,10 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Carries a plan out. `None` where it needs no program.
 pub fn load(facts: &Facts, plan: &Plan, options: Options) -> Result<Option<Loaded>, LoadError> {
-    let kprobes = matches!(plan.sysctl, SysctlPlan::Kprobe { .. });
     if plan.sysctl == SysctlPlan::Swept && !matches!(plan.link, LinkPlan::Kprobe { .. }) {
         return Ok(None);
     }
-    let knobs = knobs(facts, kprobes, options);
+    let knobs = knobs(facts, options);
     let level = if options.log { aya_log::Level::Debug as u8 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
@@ -151,7 +150,7 @@ pub fn load(facts: &Facts, plan: &Plan, options: Options) -> Result<Option<Loade
     }))
 }
 
-fn knobs(facts: &Facts, joined: bool, options: Options) -> Knobs {
+fn knobs(facts: &Facts, options: Options) -> Knobs {
     Knobs {
         net_root: facts.roots.net,
         global_root: facts.roots.global,
@@ -160,7 +159,7 @@ fn knobs(facts: &Facts, joined: bool, options: Options) -> Knobs {
         host_uts: facts.host.uts,
         host_user: facts.host.user,
         send_foreign: options.foreign.into(),
-        joined: joined.into(),
+        padding: 0,
         offsets: facts.offsets.clone().unwrap_or(watcher_common::Offsets::NONE),
     }
 }

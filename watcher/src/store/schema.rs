@@ -1,12 +1,18 @@
 //! Opening the database: its schema in numbered files, each applied once, in order.
 
 use std::{
-    fs, io,
-    os::unix::fs::PermissionsExt,
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use rusqlite::{Connection, OpenFlags};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+    process::geteuid,
+};
 
 /// The schema files, the first at version 1. A file that was ever released is never changed.
 const SCHEMA: [&str; 1] = [include_str!("schema/0001.sql")];
@@ -23,6 +29,23 @@ pub enum StoreError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// Somebody else may put things into the directory.
+    #[error(
+        "`{path}` belongs to another user, or others may write to it, and is no place for the store\n\
+         hint: name a directory of its own as `state:`; driftd makes it"
+    )]
+    Shared {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Another process writes it.
+    #[error(
+        "another driftd writes the store in `{path}`\nhint: stop it first, or give this one another `state:`"
+    )]
+    Locked {
+        /// The directory.
+        path: PathBuf,
     },
     /// The database.
     #[error("the store `{path}` {what}: {error}")]
@@ -65,11 +88,15 @@ pub fn file(state: &Path) -> PathBuf {
 }
 
 /// Opens the database of a state directory for writing; makes both where they are missing, readable by the owner
-/// only.
-pub fn open(state: &Path) -> Result<Connection, StoreError> {
+/// only. This process is the only one that writes it, until the file beside the connection is dropped.
+pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
     let directory = |error| StoreError::Directory { path: state.to_owned(), error };
-    fs::create_dir_all(state).map_err(directory)?;
-    fs::set_permissions(state, fs::Permissions::from_mode(0o700)).map_err(directory)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(state).map_err(directory)?;
+    let found = fs::metadata(state).map_err(directory)?;
+    if found.uid() != geteuid().as_raw() || found.mode() & 0o022 != 0 {
+        return Err(StoreError::Shared { path: state.to_owned() });
+    }
+    let lock = lock(state)?;
     let path = file(state);
     let failed = |what| {
         let path = path.clone();
@@ -95,13 +122,24 @@ pub fn open(state: &Path) -> Result<Connection, StoreError> {
         };
         step().map_err(failed("cannot be brought up to date"))?;
     }
-    Ok(db)
+    Ok((db, lock))
+}
+
+fn lock(state: &Path) -> Result<File, StoreError> {
+    let directory = |error| StoreError::Directory { path: state.to_owned(), error };
+    let file = File::create(state.join("driftd.lock")).map_err(directory)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(Errno::WOULDBLOCK) => Err(StoreError::Locked { path: state.to_owned() }),
+        Err(error) => Err(directory(error.into())),
+    }
 }
 
 /// Opens the database of a state directory for reading. `None` where there is none yet.
 pub fn open_read_only(state: &Path) -> Result<Option<Connection>, StoreError> {
     let path = file(state);
-    if !path.exists() {
+    let there = path.try_exists();
+    if !there.map_err(|error| StoreError::Directory { path: state.to_owned(), error })? {
         return Ok(None);
     }
     // SQLite makes the shared memory of the WAL even for a reader, so that read-only is said to the connection.

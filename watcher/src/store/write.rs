@@ -1,6 +1,6 @@
 //! The one writer. It takes what has gathered, commits it at once, and only then lets anyone know.
 
-use std::{path::Path, sync::mpsc::SyncSender, time::Duration};
+use std::{fs::File, path::Path, sync::mpsc::SyncSender, time::Duration};
 
 use rusqlite::{Connection, Transaction, params};
 use tokio::sync::mpsc::{Receiver, error::TryRecvError};
@@ -65,12 +65,15 @@ pub enum Work {
 pub struct Store {
     db: Connection,
     sinks: Vec<&'static str>,
+    /// Held as long as this one writes.
+    _lock: File,
 }
 
 impl Store {
     /// Opens the store in a state directory. Every entry is to be told at each of the sinks.
     pub fn open(state: &Path, sinks: Vec<&'static str>) -> Result<Store, StoreError> {
-        Ok(Store { db: open(state)?, sinks })
+        let (db, lock) = open(state)?;
+        Ok(Store { db, sinks, _lock: lock })
     }
 
     /// Writes until nobody sends any more. After each commit the bell is rung; it is given away with
@@ -88,6 +91,7 @@ impl Store {
             }
             let close = gathered.iter().any(|work| matches!(work, Work::Close));
             self.settle(&mut gathered);
+            gathered.clear();
             // A bell that rings already needs no second pull.
             if let Some(bell) = &bell {
                 let _ = bell.try_send(());
@@ -100,18 +104,28 @@ impl Store {
 
     /// Writes what was gathered, and again until it is written. Who asked for it hears of the first failure, so that
     /// a sender can try elsewhere or later; what a full disk held up is written when there is room.
-    fn settle(&mut self, gathered: &mut Vec<Work>) {
+    fn settle(&mut self, gathered: &mut [Work]) {
         while let Err(error) = self.write(gathered) {
-            done(gathered, false);
-            if matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation)) {
-                tracing::error!("the store refuses what was to be recorded, and it is lost: {error}");
-                break;
+            let refused = matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation));
+            match gathered {
+                // One that the schema refuses must not take others with it.
+                [_, _, ..] if refused => {
+                    gathered.chunks_mut(1).for_each(|one| self.settle(one));
+                    return;
+                }
+                _ if refused => {
+                    tracing::error!("the store refuses what was to be recorded, and it is lost: {error}");
+                    done(gathered, false);
+                    return;
+                }
+                _ => {
+                    done(gathered, false);
+                    tracing::error!("the store cannot be written: {error}\nhint: free some room for it");
+                    std::thread::sleep(PAUSE);
+                }
             }
-            tracing::error!("the store cannot be written: {error}\nhint: free some room for it");
-            std::thread::sleep(PAUSE);
         }
         done(gathered, true);
-        gathered.clear();
     }
 
     fn write(&mut self, gathered: &[Work]) -> rusqlite::Result<()> {
@@ -143,6 +157,10 @@ fn done(gathered: &mut [Work], durable: bool) {
 }
 
 fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::Result<()> {
+    // First, because an entry may say that one of these is over.
+    for finding in &batch.moved {
+        put_finding(change, finding)?;
+    }
     for entry in &batch.entries {
         let body = json(entry)?;
         let key = entry.what.key().map(ToString::to_string);
@@ -160,9 +178,6 @@ fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::
             What::Deployment(news) => put_deployment(change, news, &entry.time.to_string())?,
             _ => {}
         }
-    }
-    for finding in &batch.moved {
-        put_finding(change, finding)?;
     }
     for delivered in &batch.delivered {
         change

@@ -17,7 +17,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-pub use run::{Source, Sources, run};
+pub use run::{Source, Sources, drain, run};
 use tokio::sync::oneshot;
 
 use self::{

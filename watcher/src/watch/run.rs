@@ -50,28 +50,41 @@ pub struct Sources {
     pub answers: mpsc::Receiver<Answer>,
 }
 
-/// Runs until `end` is there; what was recorded is then on its way to the store.
+/// Runs until `end` is there, and gives back what it ran: see [`drain`].
 pub async fn run(
     mut watch: Watch,
     sources: &mut Sources,
     store: &mpsc::Sender<Work>,
     end: impl Future<Output = &'static str>,
-) {
+) -> Watch {
     tokio::pin!(end);
-    record(store, watch.handle(Input::Tick, now())).await;
+    let mut inputs = vec![Input::Tick];
     loop {
-        let inputs = tokio::select! {
+        for input in inputs {
+            let batch = watch.handle(input, now());
+            // A store that does not take any more, on a full disk for one, must not make the daemon deaf to its end.
+            tokio::select! {
+                biased;
+                () = record(store, batch) => {}
+                signal = &mut end => {
+                    tracing::warn!("{signal}: stopping, while the store cannot be written");
+                    return watch;
+                }
+            }
+        }
+        inputs = tokio::select! {
             signal = &mut end => {
                 tracing::info!("{signal}: stopping");
-                break;
+                return watch;
             }
             inputs = sources.next(watch.deadline()) => inputs,
         };
-        for input in inputs {
-            record(store, watch.handle(input, now())).await;
-        }
     }
-    // What the probes saw until now, so that it is told with its writer and not found by the next start.
+}
+
+/// Records what the probes saw until now, so that it is told with its writer and not found by the next start, and what
+/// was still gathering.
+pub async fn drain(mut watch: Watch, sources: &mut Sources, store: &mpsc::Sender<Work>) {
     for input in sources.last() {
         record(store, watch.handle(input, now())).await;
     }
@@ -89,7 +102,7 @@ impl Sources {
     fn last(&mut self) -> Vec<Input> {
         let (mut hints, mut counts) = (Vec::new(), Counts::default());
         if let Some(ring) = &mut self.ring {
-            drain(ring, &mut self.join, &mut hints, &mut counts);
+            take(ring, &mut self.join, &mut hints, &mut counts);
         }
         heard(hints, counts, &mut self.join)
     }
@@ -105,7 +118,7 @@ impl Sources {
                 let mut hints = Vec::new();
                 let mut counts = Counts::default();
                 if let Some(ring) = ring {
-                    drain(ring, join, &mut hints, &mut counts);
+                    take(ring, join, &mut hints, &mut counts);
                 }
                 heard(hints, counts, join)
             }
@@ -140,7 +153,7 @@ impl Sources {
 
 /// Takes all there is out of the ring, and reads the counters behind it: a record is refused only while the ring is
 /// full, so that whoever drains it afterwards sees the count.
-fn drain(
+fn take(
     ring: &mut Source<Loaded>,
     join: &mut Join,
     hints: &mut Vec<crate::model::Hint>,

@@ -353,7 +353,7 @@ fn watch(
         rules: rules.to_vec(),
         ledger,
         past,
-        reader: Reader::new(root.path()),
+        reader: Reader::new(root.path(), 64),
         slow: SlowReader::start(root.path(), move |read| answer.send(read).is_ok()).unwrap(),
         sweep_every: Duration::from_secs(60),
         watching,
