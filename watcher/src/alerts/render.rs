@@ -95,17 +95,18 @@ fn deployment(news: &DeploymentNews) -> String {
 }
 
 fn verdict(verdict: &Verdict) -> String {
-    let Verdict { commit, status, keys, findings, .. } = verdict;
-    let mut text =
-        format!("{commit} {}: {keys} keys read, {} findings open", status.as_str(), findings.len());
-    for finding in findings {
-        let _ = write!(
-            text,
-            "; {} is {}, expected {}",
-            finding.key,
-            value(finding.actual.as_ref()),
-            finding.expected
-        );
+    let Verdict { commit, status, keys, findings, held, unreadable, .. } = verdict;
+    let counted = if findings.len() == 1 { "finding" } else { "findings" };
+    let (commit, status) = (short(commit), status.as_str());
+    let mut text = format!("{commit} {status}: {keys} keys, {} {counted} open", findings.len());
+    for Finding { key, actual, expected, .. } in findings {
+        let _ = write!(text, "; {key} is {}, expected {expected}", value(actual.as_ref()));
+    }
+    for key in held {
+        let _ = write!(text, "; {key} departs, and waits for the end of another deployment");
+    }
+    for key in unreadable {
+        let _ = write!(text, "; {key} cannot be read");
     }
     text
 }

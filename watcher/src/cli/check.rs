@@ -106,7 +106,7 @@ fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
             }
         }
     }
-    if !checked.findings.is_empty() {
+    if !checked.findings.is_empty() || !checked.unreadable.is_empty() {
         checked.status = VerdictStatus::OutOfSync;
     }
     checked

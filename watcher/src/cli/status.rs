@@ -42,6 +42,9 @@ fn text(status: &Status) -> String {
             seconds(finding.opened)
         );
     }
+    for key in &status.unreadable {
+        let _ = writeln!(text, "  {key} cannot be read");
+    }
     let named = |news: &DeploymentNews| {
         let app = news.app.as_ref().map_or(String::new(), |app| format!(" of {app}"));
         format!("{}{app} ({})", news.commit, news.deployment)

@@ -140,7 +140,11 @@ impl Ledger {
 
     /// The deployment of the same message, if it came before.
     fn earlier(&self, new: &Announcement, now: Timestamp) -> Result<Option<DeploymentId>, Refusal> {
-        for old in self.delivered.iter().rev().filter(|old| old.phase == new.phase) {
+        // One run of a pipeline may deliver several applications under one id.
+        let same = |old: &&Delivered| {
+            old.phase == new.phase && old.app == new.app && old.environment == new.environment
+        };
+        for old in self.delivered.iter().rev().filter(same) {
             match (&new.id, &old.id) {
                 (Some(id), Some(earlier)) if id == earlier => {
                     return match old.commit == new.commit {
@@ -168,6 +172,8 @@ impl Ledger {
             id: announcement.id.clone(),
             phase: announcement.phase,
             commit: announcement.commit.clone(),
+            app: announcement.app.clone(),
+            environment: announcement.environment.clone(),
             digest: announcement.digest,
             at,
             deployment,
@@ -215,6 +221,11 @@ impl Ledger {
     pub fn window_of(&self, announcement: &Announcement) -> Option<&Deployment> {
         let windows = self.windows.iter().map(|w| &w.deployment);
         windows.into_iter().find(|d| d.app == announcement.app && d.environment == announcement.environment)
+    }
+
+    /// Whether a deployment's window is open.
+    pub fn is_open(&self, id: &DeploymentId) -> bool {
+        self.windows.iter().any(|w| w.deployment.id == *id)
     }
 
     /// The deployment whose window was opened last and is open.
@@ -288,6 +299,15 @@ mod tests {
         check(&[(0, message.clone()), (5, message), (4000, later)], &["finished 0", "known 0", "known 0"]);
         let other = with_id("run-1", finished("bbbbbb"));
         check(&[(0, with_id("run-1", finished("aaaaaa"))), (5, other)], &["finished 0", "reused"]);
+    }
+
+    #[test]
+    fn one_id_may_name_a_run_that_delivers_several_applications() {
+        let other = Announcement { app: Some("db".into()), ..finished("aaaaaa") };
+        check(
+            &[(0, with_id("run-1", finished("aaaaaa"))), (5, with_id("run-1", other))],
+            &["finished 0", "finished 1"],
+        );
     }
 
     #[test]

@@ -162,6 +162,7 @@ mod tests {
 
     fn sample() -> Status {
         Status {
+            unreadable: Vec::new(),
             watching: Started {
                 version: "0.1.0".into(),
                 sysctl: "kprobe".into(),

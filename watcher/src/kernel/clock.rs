@@ -1,7 +1,5 @@
 //! The clocks: the one place that looks at them.
 
-use std::{fs, path::Path};
-
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -12,10 +10,4 @@ pub fn now() -> Now {
     let boot = clock_gettime(ClockId::Boottime);
     let nanos = u64::try_from(boot.tv_sec).unwrap_or(0) * 1_000_000_000;
     Now { boot: Boottime { nanos: nanos + u64::try_from(boot.tv_nsec).unwrap_or(0) }, wall: Timestamp::now() }
-}
-
-/// The name of this boot, as the kernel made it up (random(4)); empty where it cannot be read.
-pub fn boot_id(root: &Path) -> String {
-    let text = fs::read_to_string(root.join("proc/sys/kernel/random/boot_id")).unwrap_or_default();
-    text.trim().to_owned()
 }

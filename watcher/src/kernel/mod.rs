@@ -7,7 +7,7 @@ mod descriptors;
 mod reader;
 mod slow;
 
-pub use clock::{boot_id, now};
+pub use clock::now;
 pub use descriptors::descriptors;
 pub use reader::{ReadError, Reader};
 pub use slow::{Answer, SlowReader, is_slow};

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DeploymentNews, DeploymentStatus, Finding};
+use super::{DeploymentNews, DeploymentStatus, Finding, Key};
 
 /// A commit: 6 to 64 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,6 +105,10 @@ pub struct Delivered {
     pub phase: Phase,
     /// What it delivered.
     pub commit: CommitId,
+    /// The application.
+    pub app: Option<String>,
+    /// The environment.
+    pub environment: Option<String>,
     /// SHA-256 of its body.
     pub digest: [u8; 32],
     /// When it came.
@@ -215,6 +219,12 @@ pub struct Verdict {
     pub keys: usize,
     /// What is open.
     pub findings: Vec<Finding>,
+    /// What departs and is no finding yet, because another deployment's window is open.
+    #[serde(default)]
+    pub held: Vec<Key>,
+    /// What cannot be read, and so may be anything.
+    #[serde(default)]
+    pub unreadable: Vec<Key>,
 }
 
 /// A verdict in one word.
@@ -223,7 +233,7 @@ pub enum VerdictStatus {
     /// What is declared is in force.
     #[serde(rename = "SYNCED")]
     Synced,
-    /// It is not.
+    /// It is not, or that cannot be told.
     #[serde(rename = "OUT_OF_SYNC")]
     OutOfSync,
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DeploymentNews, Finding, Started, VerdictStatus};
+use super::{DeploymentNews, Finding, Key, Started, VerdictStatus};
 
 /// The state of a running driftd at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Status {
     pub window: Option<DeploymentNews>,
     /// What is open.
     pub findings: Vec<Finding>,
+    /// What cannot be read, and so may be anything.
+    #[serde(default)]
+    pub unreadable: Vec<Key>,
     /// When the last sweep ended.
     pub last_sweep: Option<Timestamp>,
     /// How often something was missed since the start.

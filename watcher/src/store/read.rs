@@ -28,6 +28,8 @@ pub struct Past {
     pub under_way: Vec<(Deployment, Timestamp)>,
     /// Messages that were taken, oldest first.
     pub delivered: Vec<Delivered>,
+    /// When something was last recorded.
+    pub last: Option<Timestamp>,
 }
 
 /// An entry with its number.
@@ -53,7 +55,9 @@ impl Reader {
 
     /// What an earlier run left.
     pub fn past(&self) -> Result<Past, StoreError> {
+        let last = self.all("SELECT time FROM entries ORDER BY id DESC LIMIT 1", &[], |row| row.parse(0))?;
         Ok(Past {
+            last: last.into_iter().next(),
             findings: self.all(
                 "SELECT body FROM findings WHERE state = 'opened' ORDER BY rowid",
                 &[],
@@ -77,6 +81,8 @@ impl Reader {
                     digest: row.0.get(3).map_err(|error| error.to_string())?,
                     at: row.parse(4)?,
                     deployment: DeploymentId(row.text(5)?.into()),
+                    app: row.optional(6)?,
+                    environment: row.optional(7)?,
                 })
             })?,
         })
@@ -136,7 +142,7 @@ const IN_FORCE: &str = "WITH finished AS (
 const UNDER_WAY: &str = "SELECT deployment, commit_id, app, environment, undated, started FROM deployments
     WHERE status = 'started' ORDER BY started, rowid";
 
-const DELIVERED: &str = "SELECT id, phase, commit_id, digest, at, deployment FROM (
+const DELIVERED: &str = "SELECT id, phase, commit_id, digest, at, deployment, app, environment FROM (
         SELECT * FROM deliveries ORDER BY number DESC LIMIT ?1)
     ORDER BY number";
 

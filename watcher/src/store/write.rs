@@ -182,8 +182,8 @@ fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::
     for delivered in &batch.delivered {
         change
             .prepare_cached(
-                "INSERT INTO deliveries (id, phase, commit_id, digest, at, deployment)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO deliveries (id, phase, commit_id, digest, at, deployment, app, environment)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 delivered.id,
@@ -192,6 +192,8 @@ fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::
                 delivered.digest,
                 delivered.at.to_string(),
                 delivered.deployment.0,
+                delivered.app,
+                delivered.environment,
             ])?;
     }
     for capture in &batch.captures {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     deploys::Pin,
-    judge::{State, Step, expected, judge, step},
+    judge::{Judgement, State, Step, expected, judge, step},
     kernel::ReadError,
     model::{
         Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Key, Loss, Now, Rule, Touch,
@@ -35,6 +35,10 @@ impl Watch {
         let settle = tracked.checks.iter().filter_map(|c| self.rules.get(c.rule)).map(|r| r.settle).min();
         let settle = settle.unwrap_or(Rule::DEFAULT_SETTLE);
         let mut explained = tracked.explain(value.as_ref(), changed, settle, now.boot);
+        // One such moment for a key, however many writes were announced.
+        if let Some(before) = std::mem::replace(&mut tracked.again, explained.again) {
+            self.timers.remove(&(before, at));
+        }
         if let Some(again) = explained.again {
             self.timers.insert((again, at));
         }
@@ -45,7 +49,7 @@ impl Watch {
             }
             self.changed(at, previous, value.clone(), explained, pin, now);
         } else {
-            self.judge_key(at, value.as_ref(), pin, now);
+            self.judge_key(at, value.as_ref(), pin, before == Known::Nothing, now);
         }
         for quiet in quiet {
             self.touched(at, quiet, value.clone(), pin, now);
@@ -83,10 +87,11 @@ impl Watch {
         // What follows for the rules decides what the change is told as, and is told after it.
         let place = self.batch.entries.len();
         // In a deploy's window every step is the deploy's, and is told as it is.
-        let restored = self.judge_key(at, value.as_ref(), pin, now) && !pin.in_window;
+        let restored = self.judge_key(at, value.as_ref(), pin, false, now) && !pin.in_window;
         let Circumstance { previous, requested, writer, seen_by, .. } = circumstance;
         let writes = explained.writes.max(1);
         let what = match restored {
+            // Told each time, because the change it ends was told.
             true => What::Touch(Touch {
                 key,
                 actual: value.map(shown),
@@ -138,7 +143,7 @@ impl Watch {
 
     /// Judges a key under each of its rules. True where all that followed is that departures went away before they
     /// were findings.
-    fn judge_key(&mut self, at: usize, value: Option<&Value>, pin: &Pin, now: Now) -> bool {
+    fn judge_key(&mut self, at: usize, value: Option<&Value>, pin: &Pin, first: bool, now: Now) -> bool {
         let Some(tracked) = self.keys.get_mut(at) else { return false };
         let mut checks = std::mem::take(&mut tracked.checks);
         let written = tracked.written;
@@ -160,9 +165,13 @@ impl Watch {
             }
             let captured = check.captured.as_ref().map(|capture| &capture.value);
             let judgement = judge(&key, &rule.expectation, captured, value);
-            let held = pin.in_window;
-            match step(&mut check.state, judgement, rule, written, held, now.boot) {
-                Step::Stay => {}
+            check.from_the_start = judgement == Judgement::Departs && (first || check.from_the_start);
+            match step(&mut check.state, judgement, rule, written, pin.in_window, now.boot) {
+                // Held: another deployment's verdict may wait until it has settled.
+                Step::Stay => match check.state {
+                    State::Departing { due, .. } if due > now.boot => drop(self.timers.insert((due, at))),
+                    _ => {}
+                },
                 Step::Wait(due) => drop(self.timers.insert((due, at))),
                 Step::Restored => restored = true,
                 Step::Open => {
@@ -208,7 +217,7 @@ impl Watch {
         let shown = shown(tracked);
         let change = tracked.last_change.clone();
         let pin = change.as_ref().map_or(pin, |change| &change.pin).clone();
-        let cause = self.cause(change.as_ref(), &pin);
+        let cause = self.cause(change.as_ref(), check, &pin);
         let (previous, requested, writer, seen_by) = match change {
             Some(change) => (change.previous, change.requested, change.writer, change.seen_by),
             None => (None, None, None, crate::model::SeenBy::Sweep),
@@ -259,14 +268,15 @@ impl Watch {
     }
 
     /// Why a key departs that is a finding from now on.
-    fn cause(&self, change: Option<&Circumstance>, pin: &Pin) -> Cause {
+    fn cause(&self, change: Option<&Circumstance>, check: &Check, pin: &Pin) -> Cause {
         match change {
             // A change in a deploy's window belongs to the deploy, and so does a wrong value it left.
             Some(change) if change.pin.in_window => Cause::DeployDidNotApply,
             Some(_) if pin.deployment.is_some() => Cause::ChangedAfterDeploy,
             Some(_) => Cause::Unknown,
             None if self.verdicts.is_pending() => Cause::DeployDidNotApply,
-            None if pin.deployment.is_none() => Cause::NeverInForce,
+            // Only who looked first, and soon after the boot, can say so.
+            None if check.from_the_start && self.saw_the_boot => Cause::NeverInForce,
             None => Cause::Unknown,
         }
     }

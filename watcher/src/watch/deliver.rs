@@ -3,14 +3,17 @@
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Watch, tracked::Capturing};
+use super::{
+    Watch,
+    tracked::{Capturing, Check, Tracked},
+};
 use crate::{
     deploys::{Outcome, Pin},
     http::Delivery,
     judge::State,
     model::{
-        Boottime, CommitId, Deployment, DeploymentId, DeploymentStatus, Expectation, Now, Receipt, Rule,
-        SweepReason, Verdict, VerdictStatus, What,
+        Boottime, CommitId, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now,
+        Receipt, Rule, SweepReason, Verdict, VerdictStatus, What,
     },
 };
 
@@ -49,7 +52,15 @@ impl Watch {
         let receipt = match outcome {
             Outcome::Refused(refusal) => return drop(reply.send(Receipt::Refused(refusal))),
             Outcome::Known(id) => {
-                self.owe_verdict(&id, false, verdict);
+                // One that is no longer in force is answered with how things are now, as every retry is.
+                let known = Deployment {
+                    id: id.clone(),
+                    commit: announcement.commit,
+                    app: announcement.app,
+                    environment: announcement.environment,
+                    undated: announcement.id.is_none() && announcement.timestamp.is_none(),
+                };
+                self.owe_verdict(&known, false, verdict);
                 Receipt::Known(id)
             }
             Outcome::Started(deployment) => {
@@ -62,7 +73,7 @@ impl Watch {
             Outcome::Finished(deployment) => {
                 self.end_window(&before, now);
                 self.take_message(&deployment, DeploymentStatus::Finished, now);
-                self.owe_verdict(&deployment.id, true, verdict);
+                self.owe_verdict(&deployment, true, verdict);
                 self.capture(&deployment.commit, window.as_ref());
                 self.sweep(SweepReason::Deployment, now);
                 Receipt::Accepted(deployment.id)
@@ -114,16 +125,16 @@ impl Watch {
         }
     }
 
-    fn owe_verdict(&mut self, id: &DeploymentId, record: bool, waiting: Option<oneshot::Sender<Verdict>>) {
+    fn owe_verdict(&mut self, of: &Deployment, record: bool, waiting: Option<oneshot::Sender<Verdict>>) {
         if !record && waiting.is_none() {
             return;
         }
-        if let Some(pending) = self.verdicts.pending.iter_mut().find(|p| p.deployment.id == *id) {
+        if let Some(pending) = self.verdicts.pending.iter_mut().find(|p| p.deployment.id == of.id) {
             pending.record |= record;
             pending.waiting.extend(waiting);
-        } else if let Some(deployment) = self.ledger.get(id) {
+        } else {
             let waiting = waiting.into_iter().collect();
-            self.verdicts.pending.push(Pending { deployment: deployment.clone(), record, waiting });
+            self.verdicts.pending.push(Pending { deployment: of.clone(), record, waiting });
         }
     }
 
@@ -132,9 +143,12 @@ impl Watch {
         if self.verdicts.pending.is_empty() || self.sweep.is_some() || self.is_settling(now.boot) {
             return;
         }
-        let findings: Vec<_> =
-            self.keys.iter().flat_map(|key| &key.checks).filter_map(|check| check.finding.clone()).collect();
-        let status = if findings.is_empty() { VerdictStatus::Synced } else { VerdictStatus::OutOfSync };
+        let findings = self.findings();
+        let (held, unreadable) = (self.held(), self.unreadable_keys());
+        let status = match findings.is_empty() && held.is_empty() && unreadable.is_empty() {
+            true => VerdictStatus::Synced,
+            false => VerdictStatus::OutOfSync,
+        };
         for Pending { deployment, record, waiting } in std::mem::take(&mut self.verdicts.pending) {
             let verdict = Verdict {
                 deployment: deployment.id,
@@ -143,6 +157,8 @@ impl Watch {
                 status,
                 keys: self.keys.len(),
                 findings: findings.clone(),
+                held: held.clone(),
+                unreadable: unreadable.clone(),
             };
             if record {
                 self.tell(now, What::Verdict(verdict.clone()));
@@ -153,6 +169,35 @@ impl Watch {
                 }
             }));
         }
+    }
+
+    /// The findings that are open.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        self.keys.iter().flat_map(|key| &key.checks).filter_map(|check| check.finding.clone()).collect()
+    }
+
+    /// The keys that cannot be read.
+    pub(super) fn unreadable_keys(&self) -> Vec<Key> {
+        self.keys.iter().filter(|tracked| tracked.unreadable).map(|tracked| tracked.key.clone()).collect()
+    }
+
+    /// The keys that depart, and are no findings only because a window is open. What a rule will capture at the end of
+    /// that window does not depart.
+    fn held(&self) -> Vec<Key> {
+        if self.ledger.window().is_none() {
+            return Vec::new();
+        }
+        let departs = |tracked: &Tracked, check: &Check| {
+            let captured_anew = tracked.changed_in.as_ref().is_some_and(|id| self.ledger.is_open(id));
+            matches!(check.state, State::Departing { .. })
+                && self.rules.get(check.rule).is_some_and(|rule| {
+                    rule.hold <= rule.settle
+                        && !(captured_anew && matches!(rule.expectation, Expectation::Captured(_)))
+                })
+        };
+        let held =
+            self.keys.iter().filter(|tracked| tracked.checks.iter().any(|check| departs(tracked, check)));
+        held.map(|tracked| tracked.key.clone()).collect()
     }
 
     /// Whether a departure is about to be a finding, or not, within the time its rule lets writes settle. One that

@@ -73,6 +73,9 @@ const LOSS_PAUSE: Duration = Duration::from_secs(1);
 /// How long after rtnetlink spoke a key is re-read where a kprobe watches too: the probe knows who, and speaks later.
 const AFTER_NETLINK: Duration = Duration::from_millis(50);
 
+/// How long after the boot the first look still tells how the host came up.
+const SOON: Duration = Duration::from_secs(15 * 60);
+
 /// How far the wall clock may move against the time since boot before it is a jump.
 const JUMP: SignedDuration = SignedDuration::from_secs(2);
 
@@ -95,6 +98,8 @@ pub struct Watch {
     losses: Losses,
     /// Whether a kprobe watches links, and rtnetlink only what it misses.
     link_hook: bool,
+    /// Whether this run was the first to look after the boot, and soon.
+    saw_the_boot: bool,
     batch: Batch,
     status: Status,
     offset: Option<SignedDuration>,
@@ -153,6 +158,7 @@ impl Watch {
             sweep: None,
             losses: Losses::default(),
             link_hook: watching.link == "kprobe",
+            saw_the_boot: saw_the_boot(past.last, now),
             batch: Batch::default(),
             offset: None,
             status: Status {
@@ -162,6 +168,7 @@ impl Watch {
                 deployment: None,
                 window: None,
                 findings: Vec::new(),
+                unreadable: Vec::new(),
                 last_sweep: None,
                 losses: 0,
                 undeclared: 0,
@@ -176,6 +183,7 @@ impl Watch {
                     rule: number,
                     state: State::Quiet,
                     finding: None,
+                    from_the_start: false,
                     captured: None,
                     capturing: None,
                 });
@@ -293,7 +301,9 @@ impl Watch {
                 let Some(keys) = self.by_file.get(&Write::Mtu(interface)) else { return };
                 for at in keys {
                     let Some(tracked) = self.keys.get_mut(*at) else { continue };
-                    tracked.netlink = true;
+                    if std::mem::replace(&mut tracked.netlink, true) {
+                        continue;
+                    }
                     tracked.written = Some(now.boot);
                     match self.link_hook {
                         true => drop(self.timers.insert((now.boot.after(AFTER_NETLINK), *at))),
@@ -455,17 +465,27 @@ impl Watch {
     }
 
     fn status(&self) -> Status {
-        let findings: Vec<_> =
-            self.keys.iter().flat_map(|key| &key.checks).filter_map(|check| check.finding.clone()).collect();
+        let (findings, unreadable) = (self.findings(), self.unreadable_keys());
         let news = |deployment: &crate::model::Deployment, status| deployment.news(status);
         Status {
-            status: if findings.is_empty() { VerdictStatus::Synced } else { VerdictStatus::OutOfSync },
+            status: match findings.is_empty() && unreadable.is_empty() {
+                true => VerdictStatus::Synced,
+                false => VerdictStatus::OutOfSync,
+            },
             findings,
+            unreadable,
             deployment: self.ledger.in_force().map(|d| news(d, crate::model::DeploymentStatus::Finished)),
             window: self.ledger.window().map(|d| news(d, crate::model::DeploymentStatus::Started)),
             ..self.status.clone()
         }
     }
+}
+
+/// Whether a first look of now tells how the host came up: soon after the boot, and nobody recorded anything since.
+fn saw_the_boot(last: Option<Timestamp>, now: Now) -> bool {
+    let up = Duration::from_nanos(now.boot.nanos);
+    up < SOON
+        && last.is_none_or(|last| Duration::try_from(now.wall.duration_since(last)).is_ok_and(|ago| ago > up))
 }
 
 /// Puts a key on the list of those to read, once.

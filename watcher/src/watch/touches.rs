@@ -7,7 +7,7 @@ use crate::model::{Boottime, Key, Touch, TouchReason};
 /// How long touches gather.
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// How many writers are kept apart; a writer beyond that is told at once.
+/// How many writers are kept apart; those beyond that gather as nobody in particular, whatever they call themselves.
 const WRITERS: usize = 1024;
 
 /// Who touched what, and why it was no more than that.
@@ -29,15 +29,16 @@ impl Touches {
     /// Takes a touch; gives it back where it is to be told at once.
     pub fn take(&mut self, touch: Touch, now: Boottime) -> Option<Touch> {
         let writer = touch.writer.as_ref().map(|w| (w.uid, w.comm.clone()));
-        let who = (touch.key.clone(), writer, touch.reason);
+        let mut who = (touch.key.clone(), writer, touch.reason);
+        if self.gathering.len() >= WRITERS && !self.gathering.contains_key(&who) {
+            who.1 = None;
+        }
         if let Some(gathering) = self.gathering.get_mut(&who) {
             let before = gathering.later.as_ref().map_or(0, |earlier| earlier.writes);
             gathering.later = Some(Touch { writes: touch.writes + before, ..touch });
             return None;
         }
-        if self.gathering.len() < WRITERS {
-            self.gathering.insert(who, Gathering { until: now.after(MINUTE), later: None });
-        }
+        self.gathering.insert(who, Gathering { until: now.after(MINUTE), later: None });
         Some(touch)
     }
 
@@ -91,6 +92,28 @@ mod tests {
         let later = touches.flush(Some(at(60)));
         assert_eq!(later.iter().map(|t| t.writes).collect::<Vec<_>>(), [5]);
         assert!(touches.take(touch("vm.swappiness", 1), at(60)).is_some(), "a new minute");
+    }
+
+    #[test]
+    fn writers_beyond_those_kept_apart_gather_together() {
+        let mut touches = Touches::default();
+        let by = |uid: u32| {
+            let writer = crate::model::Writer {
+                pid: 1,
+                tid: 1,
+                comm: "sh".into(),
+                uid,
+                login_uid: None,
+                session_id: None,
+                parent_pid: 1,
+                parent_comm: "init".into(),
+                cgroup_id: 1,
+            };
+            Touch { writer: Some(writer), ..touch("vm.swappiness", 1) }
+        };
+        let told = (0..3000).filter(|uid| touches.take(by(*uid), at(0)).is_some()).count();
+        assert_eq!(told, WRITERS + 1);
+        assert_eq!(touches.flush(None).iter().map(|t| t.writes).sum::<u64>(), 3000 - told as u64);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct Tracked {
     pub asked_under: Option<Pin>,
     /// Whether it was told that it cannot be read.
     pub unreadable: bool,
+    /// When it is read again because a write that was announced was not there yet.
+    pub again: Option<Boottime>,
     /// Whether it waits in the loop's list of keys to read.
     pub dirty: bool,
     /// Whether rtnetlink said something about it since the last read.
@@ -64,6 +66,8 @@ pub struct Check {
     pub state: State,
     /// The open finding.
     pub finding: Option<Finding>,
+    /// Whether it departs since it was first read.
+    pub from_the_start: bool,
     /// What the host had when a deployment was confirmed.
     pub captured: Option<Capture>,
     /// The next reading may become what is expected.
@@ -156,6 +160,7 @@ impl Tracked {
             changed_in: None,
             asked_under: None,
             unreadable: false,
+            again: None,
             dirty: false,
             netlink: false,
             hints: Vec::new(),
@@ -229,6 +234,8 @@ impl Tracked {
             };
             match reason {
                 None => explained.writes += 1,
+                // Another namespace's, for all we know: it is not for the host's record.
+                Some(_) if namespaced && hint.owner == Owner::Unknown => {}
                 Some(reason) => explained.quiet.push(Quiet {
                     writer: hint.writer,
                     reason,
@@ -245,7 +252,10 @@ impl Tracked {
         }
         if !waiting.is_empty() {
             // At once, at settle, then ever more slowly.
-            self.pause = if self.pause.is_zero() { settle.max(SHORTEST) } else { self.pause * 2 };
+            self.pause = match self.pause.is_zero() {
+                true => settle.max(SHORTEST),
+                false => self.pause.saturating_mul(2).min(PATIENCE),
+            };
             explained.again = Some(now.after(self.pause));
             self.hints = waiting;
         }
@@ -383,6 +393,29 @@ mod tests {
         // A change to another value than the one asked for is not its writer's.
         check(&early, true, 0, None, &[], 0, Some(100));
         check(&[hint(1, Some("61"), None)], true, 0, Some(1), &[], 1, None);
+    }
+
+    #[test]
+    fn what_may_be_another_namespaces_is_not_for_the_record() {
+        let mut tracked = Tracked::new("net.ipv4.ip_forward".parse().unwrap());
+        tracked.hint(hint(1, Some("61"), None));
+        let value = Value::canonical(&tracked.key, "61");
+        let settle = Duration::from_millis(100);
+        assert_eq!(tracked.explain(Some(&value), false, settle, at(0)).quiet, []);
+        // Where it explains a change of the host's, it is the host's.
+        tracked.hint(hint(1, Some("61"), None));
+        assert!(tracked.explain(Some(&value), true, settle, at(0)).culprit.is_some());
+    }
+
+    #[test]
+    fn a_flood_of_hints_ends_in_a_pause_that_does_not_overflow() {
+        let mut tracked = Tracked::new("vm.swappiness".parse().unwrap());
+        let value = Value::canonical(&tracked.key, "61");
+        tracked.hint(hint(1, Some("62"), None));
+        for _ in 0..2000 {
+            let again = tracked.explain(Some(&value), false, Duration::from_millis(100), at(1)).again;
+            assert!(again.is_some_and(|again| again <= at(1).after(PATIENCE)));
+        }
     }
 
     #[test]

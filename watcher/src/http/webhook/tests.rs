@@ -92,6 +92,8 @@ fn id() -> DeploymentId {
 
 fn verdict(status: VerdictStatus) -> Verdict {
     Verdict {
+        held: Vec::new(),
+        unreadable: Vec::new(),
         deployment: id(),
         commit: "a1b2c3".parse().unwrap(),
         app: Some("web-backend".into()),

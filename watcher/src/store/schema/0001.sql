@@ -41,13 +41,15 @@ CREATE TABLE deployments (
 
 -- Messages that were taken: what tells a retry from news.
 CREATE TABLE deliveries (
-    number     INTEGER PRIMARY KEY,
-    id         TEXT,
-    phase      TEXT NOT NULL,
-    commit_id  TEXT NOT NULL,
-    digest     BLOB NOT NULL,
-    at         TEXT NOT NULL,
-    deployment TEXT NOT NULL
+    number      INTEGER PRIMARY KEY,
+    id          TEXT,
+    phase       TEXT NOT NULL,
+    commit_id   TEXT NOT NULL,
+    digest      BLOB NOT NULL,
+    at          TEXT NOT NULL,
+    deployment  TEXT NOT NULL,
+    app         TEXT,
+    environment TEXT
 ) STRICT;
 
 -- What the host had when a deployment was confirmed: the expectations of rules that capture.

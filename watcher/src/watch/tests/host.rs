@@ -91,7 +91,7 @@ impl Host {
     pub fn unwatched(rules: &[Rule], values: &[(&str, &str)]) -> Host {
         let root = tempfile::tempdir().unwrap();
         let wall = "2026-08-01T10:00:00Z".parse::<Timestamp>().unwrap();
-        let now = Now { boot: Boottime { nanos: 1_000_000_000_000 }, wall };
+        let now = Now { boot: Boottime { nanos: 100_000_000_000 }, wall };
         let ledger = Ledger::new(Duration::from_millis(WINDOW), Vec::new(), Vec::new());
         let (watch, answers) = watch(&root, rules, ledger, Past::default(), "swept", now);
         let host = Host {

@@ -36,7 +36,7 @@ fn a_slow_key_is_captured_when_it_is_read() {
     let mut host = Host::new(&[captures(THP)], &[(THP, NEVER)]);
     host.by_hand = true;
     assert_eq!(host.announce(Phase::Finished, "aaaaaa"), ["finished aaaaaa"]);
-    assert_eq!(host.answer(), ["verdict aaaaaa SYNCED"]);
+    assert_eq!(host.answer(), ["verdict aaaaaa OUT_OF_SYNC"]);
     host.by_hand = false;
     host.set(THP, ALWAYS);
     assert_eq!(
