@@ -211,6 +211,12 @@ impl Ledger {
         self.in_force.iter().chain(self.windows.iter().map(|w| &w.deployment)).find(|d| d.id == *id)
     }
 
+    /// The deployment whose window an announcement is about: that of its application and environment.
+    pub fn window_of(&self, announcement: &Announcement) -> Option<&Deployment> {
+        let windows = self.windows.iter().map(|w| &w.deployment);
+        windows.into_iter().find(|d| d.app == announcement.app && d.environment == announcement.environment)
+    }
+
     /// The deployment whose window was opened last and is open.
     pub fn window(&self) -> Option<&Deployment> {
         self.windows.last().map(|w| &w.deployment)

@@ -50,11 +50,13 @@ impl SlowReader {
         Ok(SlowReader { questions, asked: HashMap::new() })
     }
 
-    /// Asks for a key, unless it is being read already.
-    pub fn ask(&mut self, key: &Key, now: Boottime) {
-        if !self.asked.contains_key(key) && self.questions.try_send(key.clone()).is_ok() {
+    /// Asks for a key, and gives false where it is being read already.
+    pub fn ask(&mut self, key: &Key, now: Boottime) -> bool {
+        let asks = !self.asked.contains_key(key) && self.questions.try_send(key.clone()).is_ok();
+        if asks {
             self.asked.insert(key.clone(), Some(now));
         }
+        asks
     }
 
     /// Notes that a key was answered.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     Watch,
-    tracked::{Circumstance, Explained, Known, Quiet, Tracked},
+    tracked::{Capturing, Check, Circumstance, Explained, Known, Quiet, Tracked},
 };
 use crate::{
     deploys::Pin,
@@ -17,13 +17,12 @@ use crate::{
 };
 
 impl Watch {
-    /// Takes one reading of the key at a place.
-    pub(super) fn observe(&mut self, at: usize, read: Result<Option<Value>, ReadError>, now: Now) {
+    /// Takes one reading of the key at a place; what it shows is pinned to this.
+    pub(super) fn observe(&mut self, at: usize, read: Result<Option<Value>, ReadError>, pin: &Pin, now: Now) {
         let value = match read {
             Ok(value) => value,
             Err(error) => return self.unreadable(at, &error, now),
         };
-        let pin = self.ledger.pin();
         let Some(tracked) = self.keys.get_mut(at) else { return };
         tracked.unreadable = false;
         let before = std::mem::replace(&mut tracked.known, Known::Value(value.clone()));
@@ -40,12 +39,12 @@ impl Watch {
             if let Some(sweep) = &mut self.sweep {
                 sweep.changed += 1;
             }
-            self.changed(at, previous, value.clone(), explained, pin.clone(), now);
+            self.changed(at, previous, value.clone(), explained, pin, now);
         } else {
-            self.judge_key(at, value.as_ref(), &pin, now);
+            self.judge_key(at, value.as_ref(), pin, now);
         }
         for quiet in quiet {
-            self.touched(at, quiet, value.clone(), &pin, now);
+            self.touched(at, quiet, value.clone(), pin, now);
         }
     }
 
@@ -63,7 +62,7 @@ impl Watch {
         previous: Option<Value>,
         value: Option<Value>,
         explained: Explained,
-        pin: Pin,
+        pin: &Pin,
         now: Now,
     ) {
         let Some(tracked) = self.keys.get_mut(at) else { return };
@@ -72,13 +71,15 @@ impl Watch {
         let circumstance =
             Circumstance { previous, requested, writer, seen_by: explained.seen_by, pin: pin.clone() };
         tracked.last_change = Some(circumstance.clone());
-        tracked.changed_in_window |= pin.in_window;
+        if pin.in_window {
+            tracked.changed_in = pin.deployment.clone();
+        }
         let shown = shown(tracked);
         let key = tracked.key.clone();
         // What follows for the rules decides what the change is told as, and is told after it.
         let place = self.batch.entries.len();
         // In a deploy's window every step is the deploy's, and is told as it is.
-        let restored = self.judge_key(at, value.as_ref(), &pin, now) && !pin.in_window;
+        let restored = self.judge_key(at, value.as_ref(), pin, now) && !pin.in_window;
         let Circumstance { previous, requested, writer, seen_by, .. } = circumstance;
         let writes = explained.writes.max(1);
         let what = match restored {
@@ -89,7 +90,7 @@ impl Watch {
                 result: None,
                 writer,
                 seen_by,
-                commit: pin.commit,
+                commit: pin.commit.clone(),
                 reason: TouchReason::Restored,
                 writes,
             }),
@@ -100,8 +101,8 @@ impl Watch {
                 actual: value.map(shown),
                 writer,
                 seen_by,
-                commit: pin.commit,
-                deployment: pin.deployment,
+                commit: pin.commit.clone(),
+                deployment: pin.deployment.clone(),
                 in_window: pin.in_window,
                 writes,
             }),
@@ -137,20 +138,19 @@ impl Watch {
         let Some(tracked) = self.keys.get_mut(at) else { return false };
         let mut checks = std::mem::take(&mut tracked.checks);
         let written = tracked.written;
+        let changed_in = tracked.changed_in.clone();
         let key = tracked.key.clone();
         let (mut restored, mut departs, mut healed) = (false, false, false);
         for check in &mut checks {
             let Some(rule) = self.rules.get(check.rule) else { continue };
-            if check.capture_next
-                && let Some((value, commit)) = value.zip(pin.commit.as_ref())
+            // What the window still held when it was asked for comes before what is captured at its end.
+            let before = |c: &Capturing| pin.in_window && c.window == pin.deployment;
+            if let Some(value) = value
+                && let Some(Capturing { commit, window }) = check.capturing.take_if(|c| !before(c))
+                && check.captures(window.as_ref(), changed_in.as_ref())
             {
-                check.capture_next = false;
-                let capture = Capture {
-                    rule: rule.name.clone(),
-                    key: key.clone(),
-                    value: value.clone(),
-                    commit: commit.clone(),
-                };
+                let (rule, key, value) = (rule.name.clone(), key.clone(), value.clone());
+                let capture = Capture { rule, key, value, commit };
                 check.captured = Some(capture.clone());
                 self.batch.captures.push(capture);
             }
@@ -162,7 +162,7 @@ impl Watch {
                 Step::Wait(due) => drop(self.timers.insert((due, at))),
                 Step::Restored => restored = true,
                 Step::Open => {
-                    let finding = self.finding(at, check.rule, captured, value, check.captured.as_ref(), now);
+                    let finding = self.finding(at, check, value, pin, now);
                     check.finding = finding.clone();
                     if let Some(finding) = finding {
                         self.tell(now, What::Finding(Box::new(finding)));
@@ -193,16 +193,17 @@ impl Watch {
     fn finding(
         &self,
         at: usize,
-        rule: usize,
-        captured: Option<&Value>,
+        check: &Check,
         value: Option<&Value>,
-        capture: Option<&Capture>,
+        pin: &Pin,
         now: Now,
     ) -> Option<Finding> {
-        let (tracked, rule) = (self.keys.get(at)?, self.rules.get(rule)?);
+        let (tracked, rule) = (self.keys.get(at)?, self.rules.get(check.rule)?);
+        let capture = check.captured.as_ref();
+        let captured = capture.map(|capture| &capture.value);
         let shown = shown(tracked);
         let change = tracked.last_change.clone();
-        let pin = change.as_ref().map_or_else(|| self.ledger.pin(), |change| change.pin.clone());
+        let pin = change.as_ref().map_or(pin, |change| &change.pin).clone();
         let cause = self.cause(change.as_ref(), &pin);
         let (previous, requested, writer, seen_by) = match change {
             Some(change) => (change.previous, change.requested, change.writer, change.seen_by),

@@ -3,14 +3,14 @@
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::Watch;
+use super::{Watch, tracked::Capturing};
 use crate::{
-    deploys::Outcome,
+    deploys::{Outcome, Pin},
     http::Delivery,
     judge::State,
     model::{
-        Boottime, Deployment, DeploymentId, DeploymentStatus, Expectation, Now, Receipt, SweepReason,
-        Verdict, VerdictStatus, What,
+        Boottime, CommitId, Deployment, DeploymentId, DeploymentStatus, Expectation, Now, Receipt, Rule,
+        SweepReason, Verdict, VerdictStatus, What,
     },
 };
 
@@ -37,7 +37,8 @@ struct Pending {
 impl Watch {
     pub(super) fn delivered(&mut self, delivery: Delivery, now: Now) {
         let Delivery { announcement, reply, verdict } = delivery;
-        let had_window = self.ledger.window().is_some();
+        let window = self.ledger.window_of(&announcement).map(|deployment| deployment.id.clone());
+        let before = self.ledger.pin();
         let id = DeploymentId(Uuid::now_v7().to_string().into());
         let last = self.ledger.last_delivered().cloned();
         let outcome = self.ledger.announce(&announcement, id, now);
@@ -52,24 +53,24 @@ impl Watch {
                 Receipt::Known(id)
             }
             Outcome::Started(deployment) => {
-                self.take_message(&deployment, DeploymentStatus::Started, now);
                 // What drifted before the deploy is found before it.
-                self.forget_window();
-                self.sweep(SweepReason::Deployment, now);
+                self.sweep_under(&before, SweepReason::Deployment, now);
+                self.forget_window(&deployment.id);
+                self.take_message(&deployment, DeploymentStatus::Started, now);
                 Receipt::Accepted(deployment.id)
             }
             Outcome::Finished(deployment) => {
+                self.end_window(&before, now);
                 self.take_message(&deployment, DeploymentStatus::Finished, now);
                 self.owe_verdict(&deployment.id, true, verdict);
-                self.capture(had_window);
+                self.capture(&deployment.commit, window.as_ref());
                 self.sweep(SweepReason::Deployment, now);
-                self.forget_window();
                 Receipt::Accepted(deployment.id)
             }
             Outcome::Failed(deployment) => {
+                self.end_window(&before, now);
                 self.take_message(&deployment, DeploymentStatus::Failed, now);
                 self.sweep(SweepReason::Deployment, now);
-                self.forget_window();
                 Receipt::Accepted(deployment.id)
             }
         };
@@ -79,34 +80,38 @@ impl Watch {
         }));
     }
 
-    pub(super) fn window_timed_out(&mut self, deployment: &Deployment, now: Now) {
+    pub(super) fn window_timed_out(&mut self, deployment: &Deployment, before: &Pin, now: Now) {
+        self.end_window(before, now);
         self.tell(now, What::Deployment(deployment.news(DeploymentStatus::TimedOut)));
         self.sweep(SweepReason::Deployment, now);
-        self.forget_window();
+    }
+
+    /// What changed in a window and no probe told is found in it: the last moment for that is its end.
+    fn end_window(&mut self, before: &Pin, now: Now) {
+        if before.in_window {
+            self.sweep_under(before, SweepReason::Deployment, now);
+        }
     }
 
     fn take_message(&mut self, deployment: &Deployment, status: DeploymentStatus, now: Now) {
         self.tell(now, What::Deployment(deployment.news(status)));
     }
 
-    /// What rules capture: at the first verdict all, later what changed in the window. A key with an open finding
-    /// keeps its expectation, so that no deploy launders a drift.
-    fn capture(&mut self, had_window: bool) {
-        for tracked in &mut self.keys {
-            let in_window = had_window && tracked.changed_in_window;
-            for check in &mut tracked.checks {
-                let captures = self
-                    .rules
-                    .get(check.rule)
-                    .is_some_and(|rule| matches!(rule.expectation, Expectation::Captured(_)));
-                let anew = check.captured.is_none() || in_window;
-                check.capture_next = captures && anew && check.state != State::Open;
+    /// Lets the rules that capture do so at the next reading: see [`super::tracked::Check::captures`].
+    fn capture(&mut self, commit: &CommitId, window: Option<&DeploymentId>) {
+        for check in self.keys.iter_mut().flat_map(|tracked| &mut tracked.checks) {
+            let captures = |rule: &Rule| matches!(rule.expectation, Expectation::Captured(_));
+            if self.rules.get(check.rule).is_some_and(captures) {
+                check.capturing = Some(Capturing { commit: commit.clone(), window: window.cloned() });
             }
         }
     }
 
-    fn forget_window(&mut self) {
-        self.keys.iter_mut().for_each(|tracked| tracked.changed_in_window = false);
+    /// The commit in force, deployed once more, begins anew.
+    fn forget_window(&mut self, id: &DeploymentId) {
+        for tracked in &mut self.keys {
+            tracked.changed_in.take_if(|deployment| deployment == id);
+        }
     }
 
     fn owe_verdict(&mut self, id: &DeploymentId, record: bool, waiting: Option<oneshot::Sender<Verdict>>) {

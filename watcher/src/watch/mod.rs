@@ -26,12 +26,12 @@ use self::{
     tracked::{Check, Tracked},
 };
 use crate::{
-    deploys::Ledger,
+    deploys::{Ledger, Pin},
     http::Delivery,
     judge::State,
-    kernel::{Answer, Reader, SlowReader, is_slow},
+    kernel::{Answer, ReadError, Reader, SlowReader, is_slow},
     model::{
-        Boottime, Entry, Hint, Key, Loss, Now, Owner, Rule, Started, Status, Sweep, SweepReason,
+        Boottime, Entry, Hint, Key, Loss, Now, Owner, Rule, Started, Status, Sweep, SweepReason, Value,
         VerdictStatus, What, Write,
     },
     probes::{News, Tally},
@@ -177,7 +177,7 @@ impl Watch {
                     state: State::Quiet,
                     finding: None,
                     captured: None,
-                    capture_next: false,
+                    capturing: None,
                 });
             }
         }
@@ -236,7 +236,7 @@ impl Watch {
             Input::Answer((key, read)) => {
                 self.slow.answered(&key);
                 if let Some(at) = self.by_key.get(&key).copied() {
-                    self.observe(at, read, now);
+                    self.answered(at, read, now);
                 }
             }
             Input::Delivery(delivery) => self.delivered(delivery, now),
@@ -344,8 +344,10 @@ impl Watch {
         if self.clock_jumped(now) {
             self.sweep(SweepReason::Jump, now);
         }
+        let mut pin = self.ledger.pin();
         while let Some(deployment) = self.ledger.time_out(now.boot) {
-            self.window_timed_out(&deployment, now);
+            self.window_timed_out(&deployment, &pin, now);
+            pin = self.ledger.pin();
         }
         if self.losses.until.is_some_and(|until| until <= now.boot) {
             let any = self.tell_losses(now);
@@ -360,8 +362,9 @@ impl Watch {
                 mark(tracked, at, &mut self.dirty);
             }
         }
+        let pin = self.ledger.pin();
         for at in std::mem::take(&mut self.dirty) {
-            self.read(at, now);
+            self.read(at, &pin, now);
         }
         if self.next_sweep <= now.boot {
             let reason =
@@ -370,7 +373,7 @@ impl Watch {
         }
         for (key, error) in self.slow.overdue(now.boot) {
             if let Some(at) = self.by_key.get(&key).copied() {
-                self.observe(at, Err(error), now);
+                self.observe(at, Err(error), &self.ledger.pin(), now);
             }
         }
         self.end_sweep(now);
@@ -386,23 +389,43 @@ impl Watch {
         before.is_some_and(|before| (offset - before).abs() > JUMP)
     }
 
-    fn read(&mut self, at: usize, now: Now) {
+    fn read(&mut self, at: usize, pin: &Pin, now: Now) {
         let Some(tracked) = self.keys.get_mut(at) else { return };
         tracked.dirty = false;
         if is_slow(&tracked.key) {
-            self.slow.ask(&tracked.key, now.boot);
+            if self.slow.ask(&tracked.key, now.boot) {
+                tracked.asked_under = Some(pin.clone());
+            }
             return;
         }
         let read = self.reader.read(&tracked.key);
-        self.observe(at, read, now);
+        self.observe(at, read, pin, now);
     }
 
+    /// Takes the answer of the slow reader. It tells of the time when it was asked for; where a deployment moved
+    /// since then, it is asked for again.
+    fn answered(&mut self, at: usize, read: Result<Option<Value>, ReadError>, now: Now) {
+        let pin = self.ledger.pin();
+        let asked = self.keys.get_mut(at).and_then(|tracked| tracked.asked_under.take());
+        let asked = asked.unwrap_or_else(|| pin.clone());
+        self.observe(at, read, &asked, now);
+        if asked != pin {
+            self.read(at, &pin, now);
+        }
+    }
+
+    /// Reads every key.
     fn sweep(&mut self, reason: SweepReason, now: Now) {
+        self.sweep_under(&self.ledger.pin(), reason, now);
+    }
+
+    /// Reads every key; what has changed is pinned to this.
+    fn sweep_under(&mut self, pin: &Pin, reason: SweepReason, now: Now) {
         self.next_sweep = now.boot.after(self.sweep_every);
         // One that still waits for slow keys is overtaken: what it asked for is not asked for again.
         let changed = self.sweep.take().map_or(0, |running| running.changed);
         self.sweep = Some(RunningSweep { reason, started: now.boot, changed });
-        (0..self.keys.len()).for_each(|at| self.read(at, now));
+        (0..self.keys.len()).for_each(|at| self.read(at, pin, now));
     }
 
     fn end_sweep(&mut self, now: Now) {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::{
     deploys::Pin,
     judge::State,
-    model::{Boottime, Capture, Finding, Hint, Key, Owner, SeenBy, TouchReason, Value, Writer},
+    model::{
+        Boottime, Capture, CommitId, DeploymentId, Finding, Hint, Key, Owner, SeenBy, TouchReason, Value,
+        Writer,
+    },
 };
 
 /// How many hints of one key wait for one read; more are counted only.
@@ -38,8 +41,10 @@ pub struct Tracked {
     pub written: Option<Boottime>,
     /// Its last change, for the finding that may follow.
     pub last_change: Option<Circumstance>,
-    /// Whether it changed while a deploy's window was open.
-    pub changed_in_window: bool,
+    /// The deployment in whose window it last changed.
+    pub changed_in: Option<DeploymentId>,
+    /// What held when it was asked of the slow reader: its answer tells of the time before.
+    pub asked_under: Option<Pin>,
     /// Whether it was told that it cannot be read.
     pub unreadable: bool,
     /// Whether it waits in the loop's list of keys to read.
@@ -61,8 +66,16 @@ pub struct Check {
     pub finding: Option<Finding>,
     /// What the host had when a deployment was confirmed.
     pub captured: Option<Capture>,
-    /// The next reading becomes what is expected.
-    pub capture_next: bool,
+    /// The next reading may become what is expected.
+    pub capturing: Option<Capturing>,
+}
+
+/// A deployment that is confirmed, for a rule that captures.
+pub struct Capturing {
+    /// Its commit.
+    pub commit: CommitId,
+    /// The deployment whose window it closed: what changed in that is captured anew.
+    pub window: Option<DeploymentId>,
 }
 
 /// What is known of a change.
@@ -121,6 +134,16 @@ pub struct Culprit {
     pub requested: Option<Value>,
 }
 
+impl Check {
+    /// Whether a deployment that closed a window captures, for a key that last changed in another or the same: the
+    /// first captures all, a later one what changed in its window. A key with an open finding keeps its expectation,
+    /// so that no deploy launders a drift.
+    pub fn captures(&self, window: Option<&DeploymentId>, changed_in: Option<&DeploymentId>) -> bool {
+        let anew = self.captured.is_none() || (window.is_some() && window == changed_in);
+        anew && self.state != State::Open
+    }
+}
+
 impl Tracked {
     /// A key of which nothing is known.
     pub fn new(key: Key) -> Tracked {
@@ -130,7 +153,8 @@ impl Tracked {
             checks: Vec::new(),
             written: None,
             last_change: None,
-            changed_in_window: false,
+            changed_in: None,
+            asked_under: None,
             unreadable: false,
             dirty: false,
             netlink: false,

@@ -113,3 +113,84 @@ fn a_window_that_times_out_is_told_and_judged() {
     assert_eq!(host.status().deployment.unwrap().commit.as_str(), "aaaaaa");
     assert_eq!(host.status().window, None);
 }
+
+#[test]
+fn of_two_windows_that_overlap_each_captures_what_changed_in_it() {
+    let mut host = host(&[(SWAPPINESS, "60"), (MTU, "1500")]);
+    host.announce(Started, "bbbbbb");
+    host.write(7, SWAPPINESS, "61");
+    let db = host.message("db", Started, "cccccc");
+    assert_eq!(host.deliver(db), ["started cccccc"]);
+    host.write(8, MTU, "1400");
+    host.pass(100);
+    assert_eq!(host.announce(Finished, "bbbbbb"), ["finished bbbbbb", "verdict bbbbbb SYNCED"]);
+    assert_eq!(host.pass(60_000), NOTHING, "the other one's window is open");
+    let db = host.message("db", Failed, "cccccc");
+    assert_eq!(
+        host.deliver(db),
+        ["failed cccccc", "opened short: link.eth0.mtu 1400 not 1500 (8, kprobe) the deploy did not apply"]
+    );
+}
+
+#[test]
+fn what_a_failed_deploy_changed_unseen_is_its_own() {
+    let mut host = host(&[(SWAPPINESS, "60")]);
+    host.announce(Started, "bbbbbb");
+    host.set(SWAPPINESS, "61");
+    assert_eq!(
+        host.announce(Failed, "bbbbbb"),
+        [
+            "change vm.swappiness 60 -> 61 (nobody, sweep) in bbbbbb",
+            "failed bbbbbb",
+            "opened short: vm.swappiness 61 not 60 (nobody, sweep) the deploy did not apply"
+        ]
+    );
+}
+
+#[test]
+fn what_changed_in_the_window_is_the_deploys_where_it_is_read_slowly_too() {
+    let mut host = host(&[(THP, "[always] never")]);
+    host.announce(Started, "bbbbbb");
+    host.set(THP, "always [never]");
+    assert_eq!(
+        host.announce(Finished, "bbbbbb"),
+        [
+            "finished bbbbbb".into(),
+            format!("change {THP} always -> never (nobody, sweep) in bbbbbb"),
+            "verdict bbbbbb SYNCED".into()
+        ]
+    );
+}
+
+#[test]
+fn what_changed_unseen_before_the_window_is_found_before_it_and_not_laundered() {
+    let mut host = host(&[(SWAPPINESS, "60")]);
+    host.set(SWAPPINESS, "61");
+    assert_eq!(
+        host.announce(Started, "bbbbbb"),
+        [
+            "change vm.swappiness 60 -> 61 (nobody, sweep) under aaaaaa",
+            "opened short: vm.swappiness 61 not 60 (nobody, sweep) changed after the deploy",
+            "started bbbbbb"
+        ]
+    );
+    assert_eq!(
+        host.announce(Finished, "bbbbbb"),
+        ["finished bbbbbb", "verdict bbbbbb OUT_OF_SYNC vm.swappiness"]
+    );
+}
+
+#[test]
+fn what_changed_unseen_in_the_window_is_the_deploys_too() {
+    let mut host = host(&[(SWAPPINESS, "60")]);
+    host.announce(Started, "bbbbbb");
+    host.set(SWAPPINESS, "61");
+    assert_eq!(
+        host.announce(Finished, "bbbbbb"),
+        [
+            "change vm.swappiness 60 -> 61 (nobody, sweep) in bbbbbb",
+            "finished bbbbbb",
+            "verdict bbbbbb SYNCED"
+        ]
+    );
+}
