@@ -26,6 +26,10 @@ impl Watch {
         let Some(tracked) = self.keys.get_mut(at) else { return };
         tracked.unreadable = false;
         let before = std::mem::replace(&mut tracked.known, Known::Value(value.clone()));
+        if before == Known::Nothing && pin.in_window && tracked.is_other_than_captured(value.as_ref()) {
+            // An earlier run saw the window open. What had departed before that is a finding, and kept.
+            tracked.changed_in = pin.deployment.clone();
+        }
         let moves = tracked.key.moves_by_itself();
         let changed = matches!(&before, Known::Value(before) if *before != value) && !moves;
         let settle = tracked.checks.iter().filter_map(|c| self.rules.get(c.rule)).map(|r| r.settle).min();

@@ -164,6 +164,12 @@ impl Tracked {
         }
     }
 
+    /// Whether a rule expects what the host had once, and that is another value.
+    pub fn is_other_than_captured(&self, value: Option<&Value>) -> bool {
+        let captured = self.checks.iter().filter_map(|check| check.captured.as_ref());
+        captured.into_iter().any(|captured| Some(&captured.value) != value)
+    }
+
     /// Takes a hint; it waits for the next reading.
     pub fn hint(&mut self, hint: Hint) {
         self.written = Some(self.written.map_or(hint.time, |before| before.max(hint.time)));

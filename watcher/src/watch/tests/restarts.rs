@@ -133,3 +133,13 @@ fn a_deploy_of_the_commit_in_force_that_breaks_off_leaves_it_in_force() {
         assert_eq!(status.window, None);
     }
 }
+
+#[test]
+fn what_changed_in_a_window_before_a_restart_is_captured_at_its_end() {
+    let mut host = Host::new(&[captures(SWAPPINESS)], &[(SWAPPINESS, "60")]);
+    host.announce(Finished, "aaaaaa");
+    host.announce(Started, "bbbbbb");
+    host.write(7, SWAPPINESS, "61");
+    host.restart();
+    assert_eq!(host.announce(Finished, "bbbbbb"), ["finished bbbbbb", "verdict bbbbbb SYNCED"]);
+}
