@@ -350,3 +350,22 @@ fn damaged(sql: &str) -> String {
     let error = reader.past().err().or_else(|| reader.untold(SINK, 0, 9).err()).expect("it is noticed");
     said(&error, state.path())
 }
+
+#[test]
+fn a_batch_that_the_database_refuses_takes_no_other_along() {
+    let state = dir();
+    let (sender, answers) = sync_channel(9);
+    let mut work = vec![];
+    for (name, mut batch) in
+        [("before", entries([note("a")])), ("refused", refused()), ("after", entries([note("b")]))]
+    {
+        let sender = sender.clone();
+        batch.done.push(Box::new(move |durable| sender.send((name, durable)).unwrap()));
+        work.push(Work::Record(batch));
+    }
+    // All are there before the writer is, so that it gathers them into one transaction.
+    write(state.path(), work);
+    drop(sender);
+    assert_eq!(answers.iter().collect::<Vec<_>>(), [("before", true), ("refused", false), ("after", true)]);
+    assert_eq!(untold(&reader(state.path())).len(), 2);
+}

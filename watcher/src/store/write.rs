@@ -102,8 +102,14 @@ impl Store {
     /// a sender can try elsewhere or later; what a full disk held up is written when there is room.
     fn settle(&mut self, gathered: &mut Vec<Work>) {
         while let Err(error) = self.write(gathered) {
+            let refused = matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation));
+            if refused && gathered.len() > 1 {
+                // Written by itself each shows whether it is the one.
+                gathered.drain(..).for_each(|work| self.settle(&mut vec![work]));
+                return;
+            }
             done(gathered, false);
-            if matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation)) {
+            if refused {
                 tracing::error!("the store refuses what was to be recorded, and it is lost: {error}");
                 break;
             }
