@@ -369,3 +369,12 @@ fn a_batch_that_the_database_refuses_takes_no_other_along() {
     assert_eq!(answers.iter().collect::<Vec<_>>(), [("before", true), ("refused", false), ("after", true)]);
     assert_eq!(untold(&reader(state.path())).len(), 2);
 }
+
+#[test]
+fn deployments_are_in_the_order_of_time_and_not_of_its_spelling() {
+    use DeploymentStatus::Finished;
+    // As text `10:00:00.5Z` stands before `10:00:00Z`.
+    let (first, second) = (news("1", "web", None, Finished, 0), news("2", "web", None, Finished, 500));
+    check_deployments(&[first.clone(), second.clone()], &["2"], &[]);
+    check_deployments(&[first, news("2", "db", None, Finished, 500)], &["1", "2"], &[]);
+}
