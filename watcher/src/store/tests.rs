@@ -378,3 +378,29 @@ fn deployments_are_in_the_order_of_time_and_not_of_its_spelling() {
     check_deployments(&[first.clone(), second.clone()], &["2"], &[]);
     check_deployments(&[first, news("2", "db", None, Finished, 500)], &["1", "2"], &[]);
 }
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let state = dir();
+    let path = file(state.path());
+    let newer = Connection::open(&path).unwrap();
+    newer.execute_batch("CREATE TABLE more (x); PRAGMA user_version = 99").unwrap();
+    drop(newer);
+    let before = fs::read(&path).unwrap();
+    let error = Store::open(state.path(), vec![SINK]).err().unwrap();
+    assert_snapshot!(said(&error, state.path()), @r#"
+    the store `STATE/driftd.db` is of version 99, and this driftd knows versions up to 1
+    hint: install the newer driftd again, or move the file aside
+    "#);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1, "nothing beside it");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_said_to_be_none() {
+    let state = dir();
+    fs::write(file(state.path()), "not a database, and long enough to be looked at as one\n".repeat(40))
+        .unwrap();
+    let error = Store::open(state.path(), vec![SINK]).err().unwrap();
+    assert_snapshot!(said(&error, state.path()), @r#"the store `STATE/driftd.db` cannot be read: file is not a database"#);
+}
