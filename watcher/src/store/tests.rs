@@ -404,3 +404,28 @@ fn a_file_that_is_no_database_is_said_to_be_none() {
     let error = Store::open(state.path(), vec![SINK]).err().unwrap();
     assert_snapshot!(said(&error, state.path()), @r#"the store `STATE/driftd.db` cannot be read: file is not a database"#);
 }
+
+#[test]
+fn a_damaged_row_is_an_error_that_shows_it() {
+    assert_snapshot!(damaged("UPDATE findings SET body = '{\"finding\":1}'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `f` in `findings`: invalid type: integer `1`, expected a string at line 1 column 12 in `{"finding":1}`
+    hint: move the file aside; driftd begins a new one
+    "#);
+    assert_snapshot!(damaged("UPDATE deployments SET commit_id = 'main'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `d` in `deployments`: `main` is not a commit: 6 to 64 hex digits are wanted
+    hint: move the file aside; driftd begins a new one
+    "#);
+    assert_snapshot!(damaged("UPDATE deliveries SET digest = x'00'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `1` in `deliveries`: Conversion error from type Blob at index: 4, Cannot read 32 byte value out of 1 byte blob
+    hint: move the file aside; driftd begins a new one
+    "#);
+    assert_snapshot!(damaged("UPDATE deliveries SET at = 'yesterday'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `1` in `deliveries`: failed to parse four digit integer as year: invalid digit, expected 0-9 but got y
+    hint: move the file aside; driftd begins a new one
+    "#);
+    assert_snapshot!(damaged("UPDATE entries SET body = '{}'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `1` in `entries`: missing field `time` at line 1 column 2 in `{}`
+    hint: move the file aside; driftd begins a new one
+    "#);
+    assert_snapshot!(damaged("DROP TABLE captures"), @r#"the store `STATE/driftd.db` cannot be read: no such table: captures"#);
+}
