@@ -108,7 +108,36 @@ impl Home {
     pub fn start_with(&self, arguments: &[&str]) -> Daemon<'_> {
         let mut command = driftd();
         command.args(["run", "--config"]).arg(self.path("driftd.yaml")).args(["--output", "json"]);
-        command.args(arguments);
+        let mut daemon = self.listen(command.args(arguments));
+        let start = daemon.wait_for("the start", |line| line["kind"] == "start");
+        assert_eq!(start["sysctl"], self.mode.sysctl(), "how sysctls are watched: {start}");
+        assert_eq!(start["link"], self.mode.link(), "how interfaces are watched: {start}");
+        daemon.webhook = start["webhook"].as_str().unwrap_or_default().to_owned();
+        daemon
+            .wait_for("the sweep of the start", |line| line["kind"] == "sweep" && line["reason"] == "start");
+        daemon
+    }
+
+    /// Starts a daemon that nobody hears: all it prints fails.
+    #[track_caller]
+    pub fn start_unheard(&self) -> Child {
+        let full = fs::File::options().write(true).open("/dev/full").expect("there is a /dev/full");
+        let mut command = driftd();
+        command.args(["run", "--config"]).arg(self.path("driftd.yaml")).stdin(Stdio::null());
+        command.stdout(full).stderr(Stdio::null()).spawn().expect("driftd can be started")
+    }
+
+    /// Follows what is recorded, whoever records it. There must be a store.
+    #[track_caller]
+    pub fn follow(&self) -> Daemon<'_> {
+        let mut command = driftd();
+        command.args(["events", "--config"]).arg(self.path("driftd.yaml"));
+        self.listen(command.args(["--follow", "--last", "0", "--format", "json"]))
+    }
+
+    /// Starts a program and collects the lines it prints.
+    #[track_caller]
+    fn listen(&self, command: &mut Command) -> Daemon<'_> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -133,15 +162,7 @@ impl Home {
                 String::from_utf8_lossy(&log).into_owned()
             })
         });
-        let mut daemon =
-            Daemon { home: self, child, lines, log, seen: Vec::new(), mark: 0, webhook: String::new() };
-        let start = daemon.wait_for("the start", |line| line["kind"] == "start");
-        assert_eq!(start["sysctl"], self.mode.sysctl(), "how sysctls are watched: {start}");
-        assert_eq!(start["link"], self.mode.link(), "how interfaces are watched: {start}");
-        daemon.webhook = start["webhook"].as_str().unwrap_or_default().to_owned();
-        daemon
-            .wait_for("the sweep of the start", |line| line["kind"] == "sweep" && line["reason"] == "start");
-        daemon
+        Daemon { home: self, child, lines, log, seen: Vec::new(), mark: 0, webhook: String::new() }
     }
 
     /// Runs another command of driftd's with this configuration, to its end.

@@ -4,9 +4,12 @@ use std::fmt::Write;
 
 use jiff::tz::TimeZone;
 
-use crate::model::{
-    Change, CommitId, DeploymentNews, Entry, Finding, FindingState, SeenBy, Started, Sweep, Touch, Value,
-    Verdict, What, Writer,
+use crate::{
+    model::{
+        Change, CommitId, DeploymentNews, Entry, Finding, FindingState, SeenBy, Started, Sweep, Touch, Value,
+        Verdict, What, Writer,
+    },
+    store::Row,
 };
 
 /// How entries are shown.
@@ -20,11 +23,13 @@ pub enum Output {
 }
 
 /// One entry as one line, without its end; for people, what is said at the start has one for each thing.
-pub fn line(entry: &Entry, output: Output) -> String {
+pub fn line(row: &Row, output: Output) -> String {
+    let entry = &row.entry;
     match output {
-        Output::Json => serde_json::to_string(entry).unwrap_or_else(|error| {
+        Output::Json => serde_json::to_string(row).unwrap_or_else(|error| {
             // No value of these types fails; if one ever does, it is still told that there was something.
-            serde_json::json!({ "time": entry.time, "kind": entry.what.kind(), "error": error.to_string() })
+            let Row { number, entry: Entry { time, what } } = row;
+            serde_json::json!({ "entry": number, "time": time, "kind": what.kind(), "error": error.to_string() })
                 .to_string()
         }),
         Output::Text => {
@@ -240,8 +245,11 @@ mod tests {
     #[track_caller]
     fn check(json: &str, wanted: &str) {
         let entry = read(json);
-        assert_eq!(line(&entry, Output::Text), wanted);
-        assert_eq!(read(&line(&entry, Output::Json)), entry, "JSON holds all of it");
+        let row = Row { number: 7, entry };
+        assert_eq!(line(&row, Output::Text), wanted);
+        let json = line(&row, Output::Json);
+        assert!(json.starts_with(r#"{"entry":7,"time":""#), "{json}");
+        assert_eq!(read(&json), row.entry, "JSON holds all of it");
     }
 
     const WRITER: &str = r#"{"pid":4242,"tid":4242,"comm":"sysctl","uid":0,"login_uid":1000,"session_id":3,

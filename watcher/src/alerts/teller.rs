@@ -38,7 +38,7 @@ pub fn tell(
             let Some(last) = rows.last() else { break };
             told = last.number;
             for row in &rows {
-                writeln!(out, "{}", line(&row.entry, output))?;
+                writeln!(out, "{}", line(row, output))?;
             }
             out.flush()?;
             // A store that is gone has nobody left to ask: the next run tells these again.

@@ -43,7 +43,7 @@ pub fn run(
             let Some(newest) = rows.last() else { break };
             shown = newest.number;
             for row in &rows {
-                writeln!(out, "{}", line(&row.entry, output))?;
+                writeln!(out, "{}", line(row, output))?;
             }
             out.flush()?;
         }

@@ -192,11 +192,15 @@ fn failed(name: &'static str, what: &'static str) -> impl Fn(ProgramError) -> Lo
 }
 
 impl Loaded {
-    /// Takes every record there is.
-    pub fn drain(&mut self, mut take: impl FnMut(&[u8])) {
-        while let Some(record) = self.ring.next() {
-            take(&record);
+    /// Takes so many records at most, and says whether there may be more.
+    pub fn drain(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> bool {
+        for _ in 0..most {
+            match self.ring.next() {
+                Some(record) => take(&record),
+                None => return false,
+            }
         }
+        true
     }
 
     /// What a counter stands at, over all CPUs.

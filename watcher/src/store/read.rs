@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::Serialize;
 
 use super::schema::{StoreError, file, open_read_only};
 use crate::model::{Capture, Delivered, Deployment, DeploymentId, Entry, Finding};
@@ -33,11 +34,13 @@ pub struct Past {
 }
 
 /// An entry with its number.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// Its number: later entries have higher ones.
+    /// Its number: later entries have higher ones, and one that is told again has the same.
+    #[serde(rename = "entry")]
     pub number: i64,
     /// The entry.
+    #[serde(flatten)]
     pub entry: Entry,
 }
 
@@ -55,34 +58,44 @@ impl Reader {
 
     /// What an earlier run left.
     pub fn past(&self) -> Result<Past, StoreError> {
-        let last = self.all("SELECT time FROM entries ORDER BY id DESC LIMIT 1", &[], |row| row.parse(0))?;
+        let last =
+            self.all("entries", "SELECT id, time FROM entries ORDER BY id DESC LIMIT 1", &[], |row| {
+                row.parse(1)
+            })?;
         Ok(Past {
             last: last.into_iter().next(),
             findings: self.all(
-                "SELECT body FROM findings WHERE state = 'opened' ORDER BY rowid",
+                "findings",
+                "SELECT finding, body FROM findings WHERE state = 'opened' ORDER BY rowid",
                 &[],
-                |row| parse_json(&row.text(0)?),
+                |row| parse_json(&row.text(1)?),
             )?,
-            captures: self.all("SELECT rule, key, value, commit_id FROM captures", &[], |row| {
-                Ok(Capture {
-                    rule: row.text(0)?.into(),
-                    key: row.parse(1)?,
-                    value: parse_json(&serde_json::Value::from(row.text(2)?).to_string())?,
-                    commit: row.parse(3)?,
-                })
-            })?,
-            in_force: self.all(IN_FORCE, &[], deployment)?,
-            under_way: self.all(UNDER_WAY, &[], |row| Ok((deployment(row)?, row.parse(5)?)))?,
-            delivered: self.all(DELIVERED, &[&DELIVERIES], |row| {
+            captures: self.all(
+                "captures",
+                "SELECT rule, key, value, commit_id FROM captures",
+                &[],
+                |row| {
+                    Ok(Capture {
+                        rule: row.text(0)?.into(),
+                        key: row.parse(1)?,
+                        value: parse_json(&serde_json::Value::from(row.text(2)?).to_string())?,
+                        commit: row.parse(3)?,
+                    })
+                },
+            )?,
+            in_force: self.all("deployments", IN_FORCE, &[], deployment)?,
+            under_way: self
+                .all("deployments", UNDER_WAY, &[], |row| Ok((deployment(row)?, row.parse(5)?)))?,
+            delivered: self.all("deliveries", DELIVERED, &[&DELIVERIES], |row| {
                 Ok(Delivered {
-                    id: row.optional(0)?,
-                    phase: row.parse(1)?,
-                    commit: row.parse(2)?,
-                    digest: row.0.get(3).map_err(|error| error.to_string())?,
-                    at: row.parse(4)?,
-                    deployment: DeploymentId(row.text(5)?.into()),
-                    app: row.optional(6)?,
-                    environment: row.optional(7)?,
+                    id: row.optional(1)?,
+                    phase: row.parse(2)?,
+                    commit: row.parse(3)?,
+                    digest: row.0.get(4).map_err(|error| error.to_string())?,
+                    at: row.parse(5)?,
+                    deployment: DeploymentId(row.text(6)?.into()),
+                    app: row.optional(7)?,
+                    environment: row.optional(8)?,
                 })
             })?,
         })
@@ -92,13 +105,13 @@ impl Reader {
     pub fn untold(&self, sink: &str, after: i64, most: usize) -> Result<Vec<Row>, StoreError> {
         let sql = "SELECT id, body FROM outbox JOIN entries ON id = entry
                    WHERE sink = ?1 AND entry > ?2 ORDER BY entry LIMIT ?3";
-        self.all(sql, params![sink, after, most as i64], numbered)
+        self.all("entries", sql, params![sink, after, most as i64], numbered)
     }
 
     /// Entries after a number, oldest first.
     pub fn after(&self, number: i64, most: usize) -> Result<Vec<Row>, StoreError> {
         let sql = "SELECT id, body FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2";
-        self.all(sql, params![number, most as i64], numbered)
+        self.all("entries", sql, params![number, most as i64], numbered)
     }
 
     /// The number before the last `count` entries.
@@ -108,8 +121,10 @@ impl Reader {
         found.map(|number| number.unwrap_or(0)).map_err(|error| self.failed(error))
     }
 
+    /// All rows of a statement over a table. The first column is the row's name.
     fn all<T>(
         &self,
+        table: &str,
         sql: &str,
         params: &[&dyn rusqlite::ToSql],
         read: impl Fn(&RowReader<'_, '_>) -> Result<T, String>,
@@ -118,8 +133,12 @@ impl Reader {
         let mut rows = statement.query(params).map_err(|error| self.failed(error))?;
         let mut all = Vec::new();
         while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
-            let row = read(&RowReader(row));
-            all.push(row.map_err(|what| StoreError::Row { path: self.path.clone(), what })?);
+            let row = RowReader(row);
+            let wrong = |what| {
+                let what = format!("`{}` in `{table}`: {what}", row.name());
+                StoreError::Row { path: self.path.clone(), what }
+            };
+            all.push(read(&row).map_err(wrong)?);
         }
         Ok(all)
     }
@@ -142,7 +161,7 @@ const IN_FORCE: &str = "WITH finished AS (
 const UNDER_WAY: &str = "SELECT deployment, commit_id, app, environment, undated, started FROM deployments
     WHERE status = 'started' ORDER BY started, rowid";
 
-const DELIVERED: &str = "SELECT id, phase, commit_id, digest, at, deployment, app, environment FROM (
+const DELIVERED: &str = "SELECT number, id, phase, commit_id, digest, at, deployment, app, environment FROM (
         SELECT * FROM deliveries ORDER BY number DESC LIMIT ?1)
     ORDER BY number";
 
@@ -169,6 +188,15 @@ fn parse_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
 struct RowReader<'a, 'b>(&'a rusqlite::Row<'b>);
 
 impl RowReader<'_, '_> {
+    fn name(&self) -> String {
+        let first = self.0.get::<_, rusqlite::types::Value>(0);
+        match first {
+            Ok(rusqlite::types::Value::Integer(number)) => number.to_string(),
+            Ok(rusqlite::types::Value::Text(text)) => text,
+            _ => "?".into(),
+        }
+    }
+
     fn text(&self, column: usize) -> Result<String, String> {
         self.0.get(column).map_err(|error| error.to_string())
     }

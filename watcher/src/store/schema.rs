@@ -103,16 +103,16 @@ pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
         move |error| StoreError::Database { path, what, error }
     };
     let mut db = Connection::open(&path).map_err(failed("cannot be opened"))?;
-    // WAL: readers never wait for the writer. FULL: what was committed is on the disk (sqlite.org/pragma.html).
-    db.pragma_update(None, "journal_mode", "WAL").map_err(failed("cannot be set up"))?;
-    db.pragma_update(None, "synchronous", "FULL").map_err(failed("cannot be set up"))?;
-    db.pragma_update(None, "foreign_keys", true).map_err(failed("cannot be set up"))?;
     let found: u32 =
-        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed("has no version"))?;
+        db.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed("cannot be read"))?;
     let found = found as usize;
     if found > SCHEMA.len() {
         return Err(StoreError::Newer { path, found, known: SCHEMA.len() });
     }
+    // WAL: readers never wait for the writer. FULL: what was committed is on the disk (sqlite.org/pragma.html).
+    db.pragma_update(None, "journal_mode", "WAL").map_err(failed("cannot be set up"))?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed("cannot be set up"))?;
+    db.pragma_update(None, "foreign_keys", true).map_err(failed("cannot be set up"))?;
     for (sql, version) in SCHEMA.iter().zip(1..).skip(found) {
         let mut step = || {
             let change = db.transaction()?;

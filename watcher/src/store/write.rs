@@ -175,7 +175,7 @@ fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::
         }
         match &entry.what {
             What::Finding(finding) => put_finding(change, finding)?,
-            What::Deployment(news) => put_deployment(change, news, &entry.time.to_string())?,
+            What::Deployment(news) => put_deployment(change, news, &format!("{:.9}", entry.time))?,
             _ => {}
         }
     }
@@ -226,6 +226,7 @@ fn put_finding(change: &Transaction<'_>, finding: &Finding) -> rusqlite::Result<
         .map(drop)
 }
 
+/// The time has all its digits: rows are put in order by it.
 fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -> rusqlite::Result<()> {
     let (started, ended) = match news.status {
         DeploymentStatus::Started => (Some(time), None),

@@ -276,7 +276,9 @@ impl Watch {
             Some(_) => Cause::Unknown,
             None if self.verdicts.is_pending() => Cause::DeployDidNotApply,
             // Only who looked first, and soon after the boot, can say so.
-            None if check.from_the_start && self.saw_the_boot => Cause::NeverInForce,
+            None if pin.deployment.is_none() && check.from_the_start && self.saw_the_boot => {
+                Cause::NeverInForce
+            }
             None => Cause::Unknown,
         }
     }

@@ -16,7 +16,7 @@ use crate::{
     http::Delivery,
     kernel::{Answer, now},
     model::{Boottime, Status},
-    probes::{self, Counter, Join, Links, Loaded, Tally},
+    probes::{self, Counter, Join, Links, Loaded},
     store::{Batch, Work},
 };
 
@@ -25,12 +25,14 @@ pub struct Source<T> {
     inner: T,
     ready: AsyncFd<OwnedFd>,
     seen: Counts,
+    /// Whether not all was taken that is there.
+    more: bool,
 }
 
 impl<T: AsRawFd> Source<T> {
     /// Waits for a source.
     pub fn new(inner: T) -> std::io::Result<Source<T>> {
-        Ok(Source { ready: probes::readable(&inner)?, inner, seen: Counts::default() })
+        Ok(Source { ready: probes::readable(&inner)?, inner, seen: Counts::default(), more: false })
     }
 }
 
@@ -100,11 +102,7 @@ async fn record(store: &mpsc::Sender<Work>, batch: Batch) {
 impl Sources {
     /// What the programs in the kernel have said and was not taken yet.
     fn last(&mut self) -> Vec<Input> {
-        let (mut hints, mut counts) = (Vec::new(), Counts::default());
-        if let Some(ring) = &mut self.ring {
-            take(ring, &mut self.join, &mut hints, &mut counts);
-        }
-        heard(hints, counts, &mut self.join)
+        taken(&mut self.ring, &mut self.join)
     }
 
     /// The next inputs: of the source that has some, or none but the tick at the deadline. Cancelled, it loses
@@ -114,14 +112,7 @@ impl Sources {
         let deadline = join.deadline().map_or(deadline, |due| due.min(deadline));
         tokio::select! {
             biased;
-            () = readable(ring.as_ref()) => {
-                let mut hints = Vec::new();
-                let mut counts = Counts::default();
-                if let Some(ring) = ring {
-                    take(ring, join, &mut hints, &mut counts);
-                }
-                heard(hints, counts, join)
-            }
+            () = readable(ring.as_ref()) => taken(ring, join),
             () = readable(links.as_ref()) => {
                 let mut news = Vec::new();
                 if let Some(Source { inner, .. }) = links
@@ -134,48 +125,32 @@ impl Sources {
                 vec![Input::Links(news)]
             }
             Some(answer) = answers.recv() => vec![Input::Answer(answer)],
-            Some(delivery) = deliveries.recv() => vec![Input::Delivery(delivery)],
+            // What leads to a sweep comes after what the probes have said: a sweep knows no writer.
+            Some(delivery) = deliveries.recv() => followed_by(taken(ring, join), Input::Delivery(delivery)),
             Some(query) = queries.recv() => vec![Input::Status(query)],
-            () = at(deadline) => {
-                let mut hints = Vec::new();
-                join.expire(now().boot, &mut hints);
-                let mut counts = Counts::default();
-                if let Some(ring) = ring {
-                    count(ring, &mut counts);
-                }
-                let mut inputs = heard(hints, counts, join);
-                inputs.push(Input::Tick);
-                inputs
-            }
+            () = at(deadline) => followed_by(taken(ring, join), Input::Tick),
         }
     }
 }
 
-/// Takes all there is out of the ring, and reads the counters behind it: a record is refused only while the ring is
-/// full, so that whoever drains it afterwards sees the count.
-fn take(
-    ring: &mut Source<Loaded>,
-    join: &mut Join,
-    hints: &mut Vec<crate::model::Hint>,
-    counts: &mut Counts,
-) {
-    let entered = now().boot;
-    ring.inner.drain(|record| join.take(record, entered, hints));
-    join.expire(entered, hints);
-    ring.inner.flush_log();
-    count(ring, counts);
-}
+/// How many records are taken at once: a writer that never rests must not keep the loop from its other work.
+const PIECE: usize = 4096;
 
-fn count(ring: &mut Source<Loaded>, counts: &mut Counts) {
-    let lost = ring.inner.count(Counter::Lost);
-    let foreign = ring.inner.count(Counter::Foreign);
-    counts.lost = lost.saturating_sub(ring.seen.lost);
-    counts.foreign = foreign.saturating_sub(ring.seen.foreign);
-    ring.seen = Counts { lost, foreign, join: Tally::default() };
-}
-
-fn heard(hints: Vec<crate::model::Hint>, mut counts: Counts, join: &mut Join) -> Vec<Input> {
+/// Takes what is in the ring, and reads the counters behind it: a record is refused only while the ring is full, so
+/// that whoever drains it afterwards sees the count.
+fn taken(ring: &mut Option<Source<Loaded>>, join: &mut Join) -> Vec<Input> {
+    let (entered, mut hints, mut counts) = (now().boot, Vec::new(), Counts::default());
+    if let Some(ring) = ring {
+        ring.more = ring.inner.drain(PIECE, |record| join.take(record, entered, &mut hints));
+        ring.inner.flush_log();
+        let (lost, foreign) = (ring.inner.count(Counter::Lost), ring.inner.count(Counter::Foreign));
+        counts.lost = lost.saturating_sub(ring.seen.lost);
+        counts.foreign = foreign.saturating_sub(ring.seen.foreign);
+        ring.seen = Counts { lost, foreign, ..Counts::default() };
+    }
+    join.expire(entered, &mut hints);
     counts.join = join.tally();
+    hints.iter().for_each(|hint| tracing::debug!("{hint:?}"));
     let mut inputs = Vec::with_capacity(3);
     if !hints.is_empty() {
         inputs.push(Input::Hints(hints));
@@ -186,11 +161,17 @@ fn heard(hints: Vec<crate::model::Hint>, mut counts: Counts, join: &mut Join) ->
     inputs
 }
 
+fn followed_by(mut inputs: Vec<Input>, last: Input) -> Vec<Input> {
+    inputs.push(last);
+    inputs
+}
+
 /// Until a source has something; for ever where there is none.
 async fn readable<T>(source: Option<&Source<T>>) {
     match source {
+        Some(Source { more: true, .. }) => {}
         Some(source) => match source.ready.readable().await {
-            // Told again at the next edge; all that is there is taken now.
+            // Told again at the next edge; what is there is taken now, or `more` says that it was not all.
             Ok(mut guard) => guard.clear_ready(),
             Err(error) => {
                 tracing::error!("a descriptor cannot be waited for: {error}");

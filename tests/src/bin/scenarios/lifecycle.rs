@@ -37,6 +37,12 @@ pub const SCENARIOS: &[Scenario] = &[
         run: told_after_the_restart,
     },
     Scenario {
+        claim: "a_departure_at_the_moment_of_sigkill_is_one_finding",
+        modes: &[Mode::Kprobe, Mode::Cgroup, Mode::None],
+        needs: Needs::Root,
+        run: killed_while_departing,
+    },
+    Scenario {
         claim: "a_restart_opens_no_second_finding_for_the_same_departure",
         modes: &Mode::ALL,
         needs: Needs::Root,
@@ -111,6 +117,24 @@ fn wait_until_gone(programs: &BTreeSet<u32>) {
 }
 
 fn told_after_the_restart(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    // Makes the store.
+    home.start().terminate();
+    let mut recorded = home.follow();
+    let mut unheard = home.start_unheard();
+    recorded.wait_for("the sweep of the start", |line| line["kind"] == "sweep" && line["reason"] == "start");
+    swappiness.write(other(&swappiness));
+    let recorded = recorded.wait_for_opened(KEY, other(&swappiness));
+    unheard.kill().and_then(|()| unheard.wait()).expect("it can be killed");
+
+    let mut driftd = home.start();
+    driftd.fence();
+    let told: Vec<_> = driftd.said().iter().filter(|line| is_opened(line, KEY)).cloned().collect();
+    assert_eq!(told, [recorded], "under the number it was recorded with, and once");
+}
+
+fn killed_while_departing(mode: Mode) {
     for wait_for_the_change in [false, true] {
         let swappiness = Sysctl::of(KEY);
         let home = home(mode, &swappiness);

@@ -157,11 +157,11 @@ async fn judged(query: &str, body: &str, status: Option<VerdictStatus>) -> Strin
 async fn wait_answers_200_when_synced_and_409_when_out_of_sync() {
     insta::assert_snapshot!(judged("?wait=300", BODY, Some(VerdictStatus::Synced)).await, @r#"
     HTTP/1.1 200 OK
-    {"deployment":"0198","commit":"a1b2c3","app":"web-backend","status":"SYNCED","keys":3,"findings":[]}
+    {"deployment":"0198","commit":"a1b2c3","app":"web-backend","status":"SYNCED","keys":3,"findings":[],"held":[],"unreadable":[]}
     "#);
     insta::assert_snapshot!(judged("?wait=300", BODY, Some(VerdictStatus::OutOfSync)).await, @r#"
     HTTP/1.1 409 Conflict
-    {"deployment":"0198","commit":"a1b2c3","app":"web-backend","status":"OUT_OF_SYNC","keys":3,"findings":[]}
+    {"deployment":"0198","commit":"a1b2c3","app":"web-backend","status":"OUT_OF_SYNC","keys":3,"findings":[],"held":[],"unreadable":[]}
     "#);
 }
 

@@ -36,7 +36,7 @@ fn a_slow_key_is_captured_when_it_is_read() {
     let mut host = Host::new(&[captures(THP)], &[(THP, NEVER)]);
     host.by_hand = true;
     assert_eq!(host.announce(Phase::Finished, "aaaaaa"), ["finished aaaaaa"]);
-    assert_eq!(host.answer(), ["verdict aaaaaa OUT_OF_SYNC"]);
+    assert_eq!(host.answer(), ["verdict aaaaaa SYNCED"]);
     host.by_hand = false;
     host.set(THP, ALWAYS);
     assert_eq!(
@@ -59,9 +59,9 @@ fn a_key_that_blocks_is_told_and_holds_up_no_sweep_and_no_verdict() {
     assert_eq!(host.pass(4_999), NOTHING);
     assert_eq!(
         host.pass(1),
-        [format!("loss: reading `{THP}` has blocked for 5 s"), "verdict aaaaaa SYNCED".into()]
+        [format!("loss: reading `{THP}` has blocked for 5 s"), "verdict aaaaaa OUT_OF_SYNC".into()]
     );
-    assert_eq!(host.announce(Phase::Finished, "bbbbbb"), ["finished bbbbbb", "verdict bbbbbb SYNCED"]);
+    assert_eq!(host.announce(Phase::Finished, "bbbbbb"), ["finished bbbbbb", "verdict bbbbbb OUT_OF_SYNC"]);
     assert_eq!(host.pass(600_000), NOTHING, "told once");
     host.write(7, SWAPPINESS, "61");
     assert_eq!(host.pass(100).len(), 1, "the others are watched");
