@@ -60,7 +60,7 @@ fn losses_that_follow_within_a_second_are_told_and_swept_together() {
 #[test]
 fn each_kind_of_loss_has_its_words_and_what_is_no_loss_is_only_counted() {
     let mut host = host();
-    let join = Tally { unreturned: 1, unseen: 2, unreadable: 3, undeclared: 4, ..Tally::default() };
+    let join = Tally { unreturned: 1, unseen: 2, unreadable: 3, undeclared: 4 };
     assert_eq!(
         host.handle(Input::Tally(Counts { foreign: 5, join, ..Counts::default() })),
         [
