@@ -60,3 +60,173 @@ pub enum TellError {
     #[error("nobody takes the output: {0}")]
     Output(#[from] io::Error),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::Path,
+        sync::mpsc::{Sender as Rope, channel, sync_channel},
+        thread,
+    };
+
+    use tempfile::TempDir;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{
+        model::{Entry, Loss, What},
+        store::{Batch, Store},
+    };
+
+    /// Records what is to be told: entries that say their number.
+    fn record(state: &Path, numbers: impl Iterator<Item = usize>) {
+        let note = |number: usize| Entry {
+            time: "2026-08-01T10:00:00Z".parse().unwrap(),
+            what: What::Loss(Loss { what: number.to_string(), count: None }),
+        };
+        let batch = Batch { entries: numbers.map(note).collect(), ..Batch::default() };
+        write(state, vec![Work::Record(batch)]);
+    }
+
+    fn write(state: &Path, work: Vec<Work>) {
+        let (sender, inbox) = mpsc::channel(work.len().max(1));
+        work.into_iter().for_each(|work| assert!(sender.try_send(work).is_ok()));
+        drop(sender);
+        Store::open(state, vec![OUTPUT]).unwrap().run(inbox, sync_channel(1).0);
+    }
+
+    fn outbox(count: usize) -> TempDir {
+        let state = tempfile::tempdir().unwrap();
+        record(state.path(), 1..=count);
+        state
+    }
+
+    fn reader(state: &TempDir) -> Reader {
+        Reader::open(state.path()).unwrap().unwrap()
+    }
+
+    /// Tells what there is, and gives how it ended, what was told, and what the store was asked to mark.
+    fn told(state: &TempDir, out: &mut impl Write) -> (Result<(), TellError>, Vec<Work>) {
+        let (store, mut marks) = mpsc::channel(16);
+        let (rope, bell) = channel();
+        drop::<Rope<()>>(rope);
+        let end = tell(&reader(state), &bell, &store, Output::Text, out);
+        drop(store);
+        (end, std::iter::from_fn(|| marks.blocking_recv()).collect())
+    }
+
+    fn marked(marks: &[Work]) -> Vec<i64> {
+        let mark = |work: &Work| match work {
+            Work::Told { sink: OUTPUT, entry } => Some(*entry),
+            _ => None,
+        };
+        marks.iter().filter_map(mark).collect()
+    }
+
+    /// The lines by the number at their end.
+    fn numbers(out: &[u8]) -> Vec<usize> {
+        let text = std::str::from_utf8(out).unwrap();
+        text.lines().map(|line| line.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn all_that_is_in_the_outbox_is_told_in_order_and_marked_piece_by_piece() {
+        let state = outbox(600);
+        let mut out = Vec::new();
+        let (end, marks) = told(&state, &mut out);
+        assert!(end.is_ok());
+        assert_eq!(numbers(&out), (1..=600).collect::<Vec<_>>());
+        assert_eq!(marked(&marks), [256, 512, 600]);
+        write(state.path(), marks);
+        record(state.path(), 601..=601);
+        let mut next = Vec::new();
+        assert_eq!(marked(&told(&state, &mut next).1), [601]);
+        assert_eq!(numbers(&next), [601], "the next run tells what is new");
+    }
+
+    #[test]
+    fn what_was_told_and_not_marked_when_it_was_killed_is_told_again_under_its_number() {
+        let state = outbox(2);
+        for _ in 0..2 {
+            let mut out = Vec::new();
+            assert_eq!(marked(&told(&state, &mut out).1), [2]);
+            assert_eq!(numbers(&out), [1, 2]);
+        }
+    }
+
+    /// A pipe whose other end is closed after some lines.
+    struct Pipe {
+        out: Vec<u8>,
+        lines: usize,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.out.iter().filter(|byte| **byte == b'\n').count() >= self.lines {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.out.extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_broken_output_ends_the_telling_and_the_outbox_keeps_what_was_not_told() {
+        let state = outbox(600);
+        let mut pipe = Pipe { out: Vec::new(), lines: 300 };
+        let (end, marks) = told(&state, &mut pipe);
+        insta::assert_snapshot!(end.unwrap_err(), @"nobody takes the output: broken pipe");
+        assert_eq!(numbers(&pipe.out), (1..=300).collect::<Vec<_>>());
+        assert_eq!(marked(&marks), [256], "the piece that broke off is told again as a whole");
+        write(state.path(), marks);
+        let mut out = Vec::new();
+        assert!(told(&state, &mut out).0.is_ok());
+        assert_eq!(numbers(&out), (257..=600).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_store_that_is_gone_keeps_nobody_from_telling() {
+        let state = outbox(3);
+        let (store, marks) = mpsc::channel(1);
+        drop(marks);
+        let mut out = Vec::new();
+        let (rope, bell) = channel();
+        drop::<Rope<()>>(rope);
+        assert!(tell(&reader(&state), &bell, &store, Output::Json, &mut out).is_ok());
+        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 3);
+    }
+
+    #[test]
+    fn each_pull_of_the_bell_tells_what_is_new_until_the_writer_closes() {
+        let state = outbox(1);
+        let store = Store::open(state.path(), vec![OUTPUT]).unwrap();
+        let (work, inbox) = mpsc::channel(16);
+        let (rope, bell) = sync_channel(1);
+        let writer = thread::spawn(move || store.run(inbox, rope));
+        let (reads, marks) = (reader(&state), work.clone());
+        let (mut lines, pipe) = io::pipe().map(|(read, write)| (io::BufReader::new(read), write)).unwrap();
+        let teller = thread::spawn(move || tell(&reads, &bell, &marks, Output::Text, pipe));
+        for number in 2..5 {
+            let what = What::Loss(Loss { what: number.to_string(), count: None });
+            let entry = Entry { time: "2026-08-01T10:00:00Z".parse().unwrap(), what };
+            let batch = Batch { entries: vec![entry], ..Batch::default() };
+            assert!(work.blocking_send(Work::Record(batch)).is_ok());
+            // The first pull tells what an earlier run left, too.
+            let mut line = String::new();
+            for _ in 0..if number == 2 { 2 } else { 1 } {
+                line.clear();
+                io::BufRead::read_line(&mut lines, &mut line).unwrap();
+            }
+            assert_eq!(numbers(line.as_bytes()), [number]);
+        }
+        assert!(work.blocking_send(Work::Close).is_ok());
+        assert!(teller.join().unwrap().is_ok());
+        drop(work);
+        writer.join().unwrap();
+        assert!(reader(&state).untold(OUTPUT, 0, 9).unwrap().is_empty(), "all is marked");
+    }
+}

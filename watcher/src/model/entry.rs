@@ -172,7 +172,7 @@ pub struct Touch {
 }
 
 /// Why a write is no more than a touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TouchReason {
     /// The value asked for was in force already.

@@ -1,6 +1,6 @@
 //! Touches of one key by one writer coalesce: the first is told at once, the others of its minute together.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::model::{Boottime, Key, Touch, TouchReason};
 
@@ -16,7 +16,7 @@ type Who = (Key, Option<(u32, Box<str>)>, TouchReason);
 /// Touches that gather.
 #[derive(Default)]
 pub struct Touches {
-    gathering: HashMap<Who, Gathering>,
+    gathering: BTreeMap<Who, Gathering>,
 }
 
 struct Gathering {
@@ -48,7 +48,7 @@ impl Touches {
         if !self.gathering.values().any(over) {
             return Vec::new();
         }
-        self.gathering.extract_if(|_, gathering| over(gathering)).filter_map(|(_, g)| g.later).collect()
+        self.gathering.extract_if(.., |_, gathering| over(gathering)).filter_map(|(_, g)| g.later).collect()
     }
 
     /// When [`Touches::flush`] is due next.

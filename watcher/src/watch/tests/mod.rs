@@ -6,6 +6,7 @@ mod deployments;
 mod host;
 mod losses;
 mod quiet;
+mod replay;
 mod restarts;
 mod slow;
 mod windows;

@@ -117,3 +117,13 @@ fn of_a_key_that_namespaces_share_by_name_no_touch_is_made_of_a_write_that_never
     host.hints(&[early]);
     assert_eq!(host.pass(60_000), NOTHING, "it was, in all likelihood, another namespace's");
 }
+
+#[test]
+fn touches_that_end_their_minute_together_are_told_in_one_order() {
+    let mut host = host();
+    for pid in [3, 1, 4, 2, 5, 3, 1, 4, 2, 5] {
+        host.write(pid, SWAPPINESS, "60");
+    }
+    let by = |pid| format!("touch vm.swappiness 60 equal x1 ({pid}, kprobe)");
+    assert_eq!(host.restart(), [1, 2, 3, 4, 5].map(by));
+}
