@@ -6,6 +6,7 @@
 mod confirm;
 mod deliver;
 mod run;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod touches;
@@ -22,17 +23,18 @@ use tokio::sync::oneshot;
 
 use self::{
     deliver::Verdicts,
+    sweep::RunningSweep,
     touches::Touches,
     tracked::{Check, Tracked},
 };
 use crate::{
-    deploys::{Ledger, Pin},
+    deploys::Ledger,
     http::Delivery,
     judge::State,
-    kernel::{Answer, ReadError, Reader, SlowReader, is_slow},
+    kernel::{Answer, Reader, SlowReader},
     model::{
-        Boottime, Entry, Hint, Key, Loss, Now, Owner, Rule, Started, Status, Sweep, SweepReason, Value,
-        VerdictStatus, What, Write,
+        Boottime, Entry, Hint, Key, Loss, Now, Owner, Rule, Started, Status, SweepReason, VerdictStatus,
+        What, Write,
     },
     probes::{News, Tally},
     store::{Batch, Past},
@@ -121,13 +123,6 @@ pub struct Parts {
     pub sweep_every: Duration,
     /// What is told at the start.
     pub watching: Started,
-}
-
-/// A sweep that waits for keys whose reading may block.
-struct RunningSweep {
-    reason: SweepReason,
-    started: Boottime,
-    changed: usize,
 }
 
 /// Losses that were not told yet.
@@ -397,67 +392,6 @@ impl Watch {
         let offset = now.wall.duration_since(Timestamp::UNIX_EPOCH) - boot;
         let before = self.offset.replace(offset);
         before.is_some_and(|before| (offset - before).abs() > JUMP)
-    }
-
-    fn read(&mut self, at: usize, pin: &Pin, now: Now) {
-        let Some(tracked) = self.keys.get_mut(at) else { return };
-        tracked.dirty = false;
-        if is_slow(&tracked.key) {
-            if self.slow.ask(&tracked.key, now.boot) {
-                tracked.asked_under = Some(pin.clone());
-            }
-            return;
-        }
-        let read = self.reader.read(&tracked.key);
-        self.observe(at, read, pin, now);
-    }
-
-    /// Takes the answer of the slow reader. It tells of the time when it was asked for; where a deployment moved
-    /// since then, it is asked for again.
-    fn answered(&mut self, at: usize, read: Result<Option<Value>, ReadError>, now: Now) {
-        let pin = self.ledger.pin();
-        let asked = self.keys.get_mut(at).and_then(|tracked| tracked.asked_under.take());
-        let asked = asked.unwrap_or_else(|| pin.clone());
-        self.observe(at, read, &asked, now);
-        if asked != pin {
-            self.read(at, &pin, now);
-        }
-    }
-
-    /// Reads every key.
-    fn sweep(&mut self, reason: SweepReason, now: Now) {
-        self.sweep_under(&self.ledger.pin(), reason, now);
-    }
-
-    /// Reads every key; what has changed is pinned to this.
-    fn sweep_under(&mut self, pin: &Pin, reason: SweepReason, now: Now) {
-        self.next_sweep = now.boot.after(self.sweep_every);
-        // One that still waits for slow keys is overtaken: what it asked for is not asked for again.
-        let changed = self.sweep.take().map_or(0, |running| running.changed);
-        self.sweep = Some(RunningSweep { reason, started: now.boot, changed });
-        (0..self.keys.len()).for_each(|at| self.read(at, pin, now));
-    }
-
-    fn end_sweep(&mut self, now: Now) {
-        if self.slow.is_waited_for() {
-            return;
-        }
-        let Some(sweep) = self.sweep.take() else { return };
-        self.status.last_sweep = Some(now.wall);
-        // One a minute that found nothing is for `status`, not for a line.
-        if sweep.reason == SweepReason::Timer && sweep.changed == 0 {
-            return;
-        }
-        let took = crate::kernel::now().boot.since(sweep.started);
-        self.tell(
-            now,
-            What::Sweep(Sweep {
-                reason: sweep.reason,
-                keys: self.keys.len(),
-                changed: sweep.changed,
-                micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            }),
-        );
     }
 
     fn tell(&mut self, now: Now, what: What) {
