@@ -11,6 +11,7 @@ use netlink_packet_route::{
     link::{LinkAttribute, LinkMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 
 /// `RTNLGRP_LINK`, include/uapi/linux/rtnetlink.h.
 const LINKS: u32 = 1;
@@ -42,8 +43,11 @@ impl Links {
         socket.bind_auto()?;
         socket.add_membership(LINKS)?;
         socket.set_non_blocking(true)?;
-        // Only root may have as much; less is no error, only lost sooner.
-        let _ = socket.set_rx_buf_sz(ROOM as i32);
+        // More than net.core.rmem_max is for CAP_NET_ADMIN (socket(7), SO_RCVBUFFORCE); others get what that allows, and
+        // lose messages sooner.
+        if set_socket_recv_buffer_size_force(&socket, ROOM).is_err() {
+            let _ = set_socket_recv_buffer_size(&socket, ROOM);
+        }
         let links = Links { socket, names: HashMap::new(), buffer: vec![0; 1 << 16] };
         links.ask_for_all()?;
         Ok(links)
