@@ -127,12 +127,12 @@ impl Home {
         command.stdout(full).stderr(Stdio::null()).spawn().expect("driftd can be started")
     }
 
-    /// Follows what is recorded, whoever records it. There must be a store.
+    /// Follows what is recorded, from the beginning, whoever records it. There must be a store.
     #[track_caller]
     pub fn follow(&self) -> Daemon<'_> {
         let mut command = driftd();
         command.args(["events", "--config"]).arg(self.path("driftd.yaml"));
-        self.listen(command.args(["--follow", "--last", "0", "--format", "json"]))
+        self.listen(command.args(["--follow", "--last", "1000", "--format", "json"]))
     }
 
     /// Starts a program and collects the lines it prints.
