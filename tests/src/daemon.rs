@@ -120,11 +120,11 @@ impl Home {
 
     /// Starts a daemon that nobody hears: all it prints fails.
     #[track_caller]
-    pub fn start_unheard(&self) -> Child {
+    pub fn start_unheard(&self) -> Unheard {
         let full = fs::File::options().write(true).open("/dev/full").expect("there is a /dev/full");
         let mut command = driftd();
         command.args(["run", "--config"]).arg(self.path("driftd.yaml")).stdin(Stdio::null());
-        command.stdout(full).stderr(Stdio::null()).spawn().expect("driftd can be started")
+        Unheard(command.stdout(full).stderr(Stdio::null()).spawn().expect("driftd can be started"))
     }
 
     /// Follows what is recorded, from the beginning, whoever records it. There must be a store.
@@ -172,6 +172,16 @@ impl Home {
         let mut driftd = driftd();
         driftd.arg(command).arg("--config").arg(self.path("driftd.yaml")).args(rest);
         driftd.output().unwrap_or_else(|e| panic!("cannot start {driftd:?}: {e}"))
+    }
+}
+
+/// A running daemon that nobody hears. It ends with the value, by SIGKILL.
+#[derive(Debug)]
+pub struct Unheard(Child);
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
     }
 }
 
