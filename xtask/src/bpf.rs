@@ -32,8 +32,12 @@ const ARCHITECTURES: [&str; 2] = ["x86_64", "aarch64"];
 /// The linker's version. Its LLVM must not be older than the compiler's.
 const LINKER: &str = "0.13.0";
 
-/// The LLVM that the linker is built with, and whose `llvm-strip` takes the debug information away.
+/// The LLVM that the linker is built with, and whose `llvm-strip` takes the debug information away. `LLVM_PREFIX` in
+/// the environment names another place.
 const LLVM: &str = "/usr/lib/llvm-22";
+
+/// The compiler elsewhere than on Debian: its LLVM is the linker's, and it builds `core` from `rust-src`.
+const TOOLCHAIN: &str = "1.95.0";
 
 /// Debian's packages: the compiler, its core for BPF, and what the linker is built with.
 const PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "libstd-rust-web-dev-bpf", "llvm-22", "llvm-22-dev"];
@@ -191,6 +195,8 @@ fn locked(lock: &str, package: &str) -> Result<BTreeSet<String>> {
 struct Tools {
     cargo: PathBuf,
     rustc: PathBuf,
+    /// Whether `core` comes with the compiler; else it is built along.
+    has_core: bool,
     linker: PathBuf,
     strip: PathBuf,
 }
@@ -198,20 +204,49 @@ struct Tools {
 impl Tools {
     /// Finds them; on Debian, as root, installs what is missing.
     fn find() -> Result<Tools> {
+        match Path::new("/etc/debian_version").exists() {
+            true => Tools::debian(),
+            false => Tools::elsewhere(),
+        }
+    }
+
+    fn elsewhere() -> Result<Tools> {
+        let strip = llvm().join("bin/llvm-strip");
+        let which = |program| {
+            let path =
+                process::output(Command::new("rustup").args(["which", "--toolchain", TOOLCHAIN, program]));
+            path.map(|path| PathBuf::from(path.trim()))
+        };
+        let found = which("cargo").and_then(|cargo| Ok((cargo, which("rustc")?)));
+        // TOOLCHAIN/bin/rustc, and beside its `bin` the sources.
+        let sources =
+            |rustc: &Path| rustc.ancestors().nth(2).map(|root| root.join("lib/rustlib/src/rust/library"));
+        match found {
+            Ok((cargo, rustc)) if sources(&rustc).is_some_and(|dir| dir.exists()) && strip.exists() => {
+                Ok(Tools { cargo, rustc, has_core: false, linker: linker()?, strip })
+            }
+            _ => bail!(
+                "the compiler for BPF is missing\n\
+                 hint: `rustup toolchain install {TOOLCHAIN} --component rust-src`, and LLVM 22 with its headers \
+                 (LLVM_PREFIX names where, if not {LLVM}); `bpf-linker` {LINKER} is then built by this command"
+            ),
+        }
+    }
+
+    fn debian() -> Result<Tools> {
         let installed = |package: &&str| {
             process::output(Command::new("dpkg-query").args(["-W", "-f", "${Status}", package]))
                 .is_ok_and(|status| status.ends_with("ok installed"))
         };
         let missing: Vec<_> = PACKAGES.into_iter().filter(|package| !installed(package)).collect();
         if !missing.is_empty() {
+            let missing = missing.join(" ");
             ensure!(
-                Path::new("/etc/debian_version").exists() && process::is_root(),
-                "the compiler for BPF is missing: {}\n\
-                 hint: on Debian, as root, this command installs it; elsewhere build in a Debian container",
-                missing.join(", ")
+                process::is_root(),
+                "the compiler for BPF is missing\nhint: `apt-get install {missing}`, or run this command as root"
             );
             let mut install = Command::new("apt-get");
-            install.args(["install", "--yes", "--no-install-recommends"]).args(&missing);
+            install.args(["install", "--yes", "--no-install-recommends"]).args(missing.split(' '));
             if process::check(&mut install).is_err() {
                 process::check(Command::new("apt-get").arg("update"))?;
                 process::check(&mut install)?;
@@ -220,8 +255,9 @@ impl Tools {
         Ok(Tools {
             cargo: "/usr/bin/cargo".into(),
             rustc: "/usr/bin/rustc".into(),
+            has_core: true,
             linker: linker()?,
-            strip: Path::new(LLVM).join("bin/llvm-strip"),
+            strip: llvm().join("bin/llvm-strip"),
         })
     }
 
@@ -254,6 +290,9 @@ impl Tools {
             .env("RUSTC_BOOTSTRAP", "1")
             .env("AYA_BPF_TARGET_ARCH", architecture)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+        if !self.has_core {
+            cargo.args(["-Z", "build-std=core"]);
+        }
         // What the cargo that runs this program says is not for the other one.
         for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC_WRAPPER"] {
             cargo.env_remove(variable);
@@ -264,6 +303,10 @@ impl Tools {
         // Debug information is of no use to the kernel; BTF stays.
         process::check(Command::new(&self.strip).arg("-g").arg(&object))
     }
+}
+
+fn llvm() -> PathBuf {
+    env::var_os("LLVM_PREFIX").map_or_else(|| LLVM.into(), PathBuf::from)
 }
 
 fn cargo_home() -> Result<PathBuf> {
@@ -290,7 +333,7 @@ fn linker() -> Result<PathBuf> {
             .args(["install", "bpf-linker", "--version", LINKER, "--locked"])
             .args(["--no-default-features", "--features", "llvm-22", "--root"])
             .arg(&place)
-            .env("LLVM_PREFIX", LLVM);
+            .env("LLVM_PREFIX", llvm());
         process::check(&mut install)?;
     }
     Ok(path)
