@@ -1,7 +1,7 @@
 //! `driftd events`: what was recorded, straight from the store; it needs no daemon.
 //!
-//! Following waits for the store's file to be written (inotify(7)): nothing is awake while nothing happens, and
-//! nothing is missed or shown twice, because every entry has a number.
+//! Following waits until the store's writer says that it committed (inotify(7)): nothing is awake while nothing
+//! happens, and nothing is missed or shown twice, because every entry has a number.
 
 use std::{io::Write, os::fd::OwnedFd, path::Path};
 
@@ -14,7 +14,7 @@ use rustix::{
 use super::exit;
 use crate::{
     alerts::{Output, line},
-    store::Reader,
+    store::{Reader, signal},
 };
 
 /// How many entries are read at once.
@@ -56,12 +56,13 @@ pub fn run(
 
 fn watch(state: &Path) -> anyhow::Result<OwnedFd> {
     let changes = inotify::init(CreateFlags::CLOEXEC).context("cannot watch files")?;
-    inotify::add_watch(&changes, state, WatchFlags::MODIFY | WatchFlags::CREATE)
-        .with_context(|| format!("cannot watch `{}`", state.display()))?;
+    let signal = signal(state);
+    inotify::add_watch(&changes, &signal, WatchFlags::ATTRIB)
+        .with_context(|| format!("cannot watch `{}`", signal.display()))?;
     Ok(changes)
 }
 
-/// Waits until something in the directory is written. What it was does not matter: the store is read again.
+/// Waits until something was committed. What it was does not matter: the store is read again.
 fn wait(changes: &OwnedFd) -> anyhow::Result<()> {
     let mut events = [0; 4096];
     loop {

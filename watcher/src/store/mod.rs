@@ -9,5 +9,5 @@ mod tests;
 mod write;
 
 pub use read::{Past, Reader, Row};
-pub use schema::{StoreError, open};
+pub use schema::{StoreError, open, signal};
 pub use write::{Batch, Store, Work};

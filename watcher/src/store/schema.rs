@@ -82,6 +82,12 @@ pub enum StoreError {
     },
 }
 
+/// The file that the writer holds locked, and touches after each commit. Whoever follows the store watches it for
+/// `IN_ATTRIB` (inotify(7)): the files of the database are written before a commit can be read.
+pub fn signal(state: &Path) -> PathBuf {
+    state.join("driftd.lock")
+}
+
 /// The database in a state directory.
 pub fn file(state: &Path) -> PathBuf {
     state.join("driftd.db")
@@ -127,7 +133,7 @@ pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
 
 fn lock(state: &Path) -> Result<File, StoreError> {
     let directory = |error| StoreError::Directory { path: state.to_owned(), error };
-    let file = File::create(state.join("driftd.lock")).map_err(directory)?;
+    let file = File::create(signal(state)).map_err(directory)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
         Err(Errno::WOULDBLOCK) => Err(StoreError::Locked { path: state.to_owned() }),

@@ -3,6 +3,7 @@
 use std::{fs::File, path::Path, sync::mpsc::SyncSender, time::Duration};
 
 use rusqlite::{Connection, Transaction, params};
+use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use tokio::sync::mpsc::{Receiver, error::TryRecvError};
 
 use super::schema::{StoreError, open};
@@ -65,15 +66,15 @@ pub enum Work {
 pub struct Store {
     db: Connection,
     sinks: Vec<&'static str>,
-    /// Held as long as this one writes.
-    _lock: File,
+    /// Held as long as this one writes, and touched after each commit: see [`signal`](super::signal).
+    lock: File,
 }
 
 impl Store {
     /// Opens the store in a state directory. Every entry is to be told at each of the sinks.
     pub fn open(state: &Path, sinks: Vec<&'static str>) -> Result<Store, StoreError> {
         let (db, lock) = open(state)?;
-        Ok(Store { db, sinks, _lock: lock })
+        Ok(Store { db, sinks, lock })
     }
 
     /// Writes until nobody sends any more. After each commit the bell is rung; it is given away with
@@ -91,6 +92,9 @@ impl Store {
             }
             let close = gathered.iter().any(|work| matches!(work, Work::Close));
             self.settle(&mut gathered);
+            // The time it bears does not matter: that it is set wakes those who follow.
+            let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            let _ = futimens(&self.lock, &Timestamps { last_access: now, last_modification: now });
             gathered.clear();
             // A bell that rings already needs no second pull.
             if let Some(bell) = &bell {
