@@ -16,6 +16,7 @@ pub struct RunningSweep {
 }
 
 impl Watch {
+    /// Reads the key at a place, or asks for it where that may block; what it shows is pinned to this.
     pub(super) fn read(&mut self, at: usize, pin: &Pin, now: Now) {
         let Some(tracked) = self.keys.get_mut(at) else { return };
         tracked.dirty = false;
