@@ -13,4 +13,6 @@ pub mod kernel;
 pub mod model;
 pub mod probes;
 pub mod store;
+#[cfg(test)]
+mod test_host;
 pub mod watch;

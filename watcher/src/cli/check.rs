@@ -133,16 +133,12 @@ fn text(checked: &Checked) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-    use crate::config;
+    use crate::{config, test_host::host};
 
     #[test]
     fn a_check_shows_each_departure_with_the_place_that_declares_it() {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("proc/sys/vm")).unwrap();
-        fs::write(root.path().join("proc/sys/vm/swappiness"), "61\n").unwrap();
+        let root = host(&[("proc/sys/vm/swappiness", "61\n")]);
         let rules =
             "drift_rules:\n  a:\n    keys: vm.swappiness\n    expect: 10\n  b: vm.swappiness fs.file-max\n";
         let config = config::parse("driftd.yaml", rules).unwrap();

@@ -182,19 +182,8 @@ fn net_dev<'a>(text: &'a str, interface: &str) -> Option<std::str::SplitWhitespa
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-
-    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
+    use crate::test_host::host;
 
     const NET_DEV: &str = "\
 Inter-|   Receive                                                |  Transmit

@@ -296,16 +296,7 @@ fn offsets(btf: &Btf<'_>) -> Result<Offsets, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn host(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        root
-    }
+    use crate::test_host::host;
 
     #[test]
     fn a_bare_root_gives_facts_and_no_error() {
