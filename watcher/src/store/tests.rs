@@ -434,3 +434,23 @@ fn a_damaged_row_is_an_error_that_shows_it() {
     "#);
     assert_snapshot!(damaged("DROP TABLE captures"), @r#"the store `STATE/driftd.db` cannot be read: no such table: captures"#);
 }
+
+#[test]
+fn a_directory_that_others_may_write_is_refused_and_left_as_it_is() {
+    let state = tempfile::tempdir().unwrap();
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+    let error = Store::open(state.path(), vec![SINK]).err().unwrap();
+    assert!(error.to_string().contains("no place for the store"), "{error}");
+    assert_eq!(fs::metadata(state.path()).unwrap().permissions().mode() & 0o7777, 0o1777);
+    assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_has_one_writer_at_a_time() {
+    let state = tempfile::tempdir().unwrap();
+    let first = Store::open(state.path(), vec![SINK]).unwrap();
+    let error = Store::open(state.path(), vec![SINK]).err().unwrap();
+    assert!(error.to_string().contains("another driftd writes the store"), "{error}");
+    drop(first);
+    assert!(Store::open(state.path(), vec![SINK]).is_ok());
+}
