@@ -75,7 +75,7 @@ impl Home {
         fs::create_dir(home.path("state")).expect("the state directory can be made");
         // Where a probe watches, no sweep may find first what the probe should have found.
         let sweep = settings.sweep.unwrap_or(match mode {
-            Mode::Kprobe | Mode::Cgroup => "1h",
+            Mode::Kprobe | Mode::Fexit | Mode::Cgroup => "1h",
             Mode::Netlink | Mode::None => "1s",
         });
         let at = home.directory.path().display();
@@ -186,7 +186,7 @@ impl Drop for Unheard {
 }
 
 /// The program: beside this one, where cargo and our PID 1 both put it.
-fn driftd() -> Command {
+pub fn driftd() -> Command {
     let here = env::current_exe().expect("this program has a path");
     Command::new(here.with_file_name("driftd"))
 }

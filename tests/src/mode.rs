@@ -1,12 +1,16 @@
 //! The plans that `probes:` in the configuration forces, each of which must end in the same state.
 
-use std::{env, fmt, path::Path};
+use std::{env, fmt, fs};
+
+use crate::daemon::driftd;
 
 /// A forced plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// kprobes on sysctl writes and MTU changes.
     Kprobe,
+    /// fentry and fexit on the same.
+    Fexit,
     /// The `cgroup/sysctl` program, and rtnetlink.
     Cgroup,
     /// rtnetlink, and sweeps.
@@ -17,12 +21,24 @@ pub enum Mode {
 
 impl Mode {
     /// All of them.
-    pub const ALL: [Mode; 4] = [Mode::Kprobe, Mode::Cgroup, Mode::Netlink, Mode::None];
+    pub const ALL: [Mode; 5] = [Mode::Kprobe, Mode::Fexit, Mode::Cgroup, Mode::Netlink, Mode::None];
+
+    /// Those that hear of a write of a sysctl when it happens, and by whom.
+    pub const PROBES: [Mode; 3] = [Mode::Kprobe, Mode::Fexit, Mode::Cgroup];
+
+    /// Those that see who writes, whose key it is, and with what result.
+    pub const HOOKS: [Mode; 2] = [Mode::Kprobe, Mode::Fexit];
+
+    /// Whether it sees whose key it is, and with what result it was written.
+    pub fn is_hook(self) -> bool {
+        Mode::HOOKS.contains(&self)
+    }
 
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Mode::Kprobe => "kprobe",
+            Mode::Fexit => "fexit",
             Mode::Cgroup => "cgroup",
             Mode::Netlink => "netlink",
             Mode::None => "none",
@@ -33,6 +49,7 @@ impl Mode {
     pub fn sysctl(self) -> &'static str {
         match self {
             Mode::Kprobe => "kprobe",
+            Mode::Fexit => "fexit",
             Mode::Cgroup => "cgroup",
             Mode::Netlink | Mode::None => "swept",
         }
@@ -42,6 +59,7 @@ impl Mode {
     pub fn link(self) -> &'static str {
         match self {
             Mode::Kprobe => "kprobe",
+            Mode::Fexit => "fexit",
             Mode::Cgroup | Mode::Netlink => "netlink",
             Mode::None => "swept",
         }
@@ -69,12 +87,22 @@ impl Mode {
             return None;
         }
         match self {
-            Mode::Kprobe | Mode::Cgroup if !rustix::process::geteuid().is_root() => Some("not root"),
-            Mode::Kprobe if !Path::new("/sys/bus/event_source/devices/kprobe").exists() => {
-                Some("this kernel has no kprobes")
-            }
-            _ => None,
+            Mode::Netlink | Mode::None => None,
+            _ if !rustix::process::geteuid().is_root() => Some("not root"),
+            Mode::Kprobe => (!self.can_be_had()).then_some("this kernel has no kprobes"),
+            Mode::Fexit => (!self.can_be_had()).then_some("this kernel refuses fexit"),
+            Mode::Cgroup => None,
         }
+    }
+}
+
+impl Mode {
+    /// Whether driftd itself says that it can be had here.
+    fn can_be_had(self) -> bool {
+        let config = tempfile::NamedTempFile::new().expect("there is room for a file");
+        fs::write(config.path(), format!("probes: {self}\n")).expect("the configuration can be written");
+        let output = driftd().args(["doctor", "--config"]).arg(config.path()).output();
+        output.expect("driftd can be started").status.success()
     }
 }
 

@@ -25,10 +25,24 @@ pub struct Knobs {
     pub host_user: u32,
     /// Not 0: writes owned by another namespace are sent too.
     pub send_foreign: u32,
-    /// Zero: makes the size a multiple of eight.
-    pub padding: u32,
+    /// An [`Identity`].
+    pub identity: u32,
     /// Where things lie.
     pub offsets: Offsets,
+}
+
+/// By what the programs learn which task runs. What is not asked for is not in the program as the kernel checks it: a
+/// helper that this kernel refuses then does not matter.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// By the kernel's memory, at the offsets of this kernel. Needs CAP_PERFMON, and no lockdown for confidentiality.
+    Memory = 0,
+    /// By helpers alone (`bpf_get_current_pid_tgid` and `_comm`, in `cgroup/sysctl` since v6.1). Only for the
+    /// `cgroup/sysctl` program: whose a sysctl is and who the parent is they do not tell.
+    Helpers = 1,
+    /// Not at all.
+    Nobody = 2,
 }
 
 /// Offsets in bytes, from the running kernel's BTF; [`ABSENT`] where there is no such member.
@@ -164,7 +178,7 @@ impl Knobs {
         host_uts: 0,
         host_user: 0,
         send_foreign: 0,
-        padding: 0,
+        identity: Identity::Memory as u32,
         offsets: Offsets::NONE,
     };
 }

@@ -5,7 +5,7 @@
 mod knobs;
 mod record;
 
-pub use knobs::{ABSENT, Knobs, Offsets};
+pub use knobs::{ABSENT, Identity, Knobs, Offsets};
 pub use record::{
     COMM, COMPONENT, COMPONENTS, Counter, Flags, Header, Kind, MtuEnter, NAME, OwnerKind, Return,
     SysctlEnter, SysctlValues, VALUE, VERSION, Who,

@@ -7,10 +7,7 @@ use aya_ebpf::{
 };
 use watcher_common::{Counter, Header, Kind, VERSION};
 
-use crate::{
-    knob,
-    read::{Address, member},
-};
+use crate::read::{self, Address};
 
 /// The ring. User space sets its size before load.
 #[map]
@@ -49,6 +46,7 @@ pub fn emit<T: 'static>(kind: Kind, task: Address, entered: u64, fill: impl FnOn
         return;
     };
     let record = entry.as_mut_ptr();
+    let (tid, tgid) = read::ids(task);
     // SAFETY: every record begins with a header (`repr(C)`, first member), and the entry is valid for writes.
     unsafe {
         record.cast::<Header>().write(Header {
@@ -58,8 +56,8 @@ pub fn emit<T: 'static>(kind: Kind, task: Address, entered: u64, fill: impl FnOn
             size: size_of::<T>() as u32,
             entered,
             time: now(),
-            tid: member(task, knob!(offsets.task_tid)),
-            tgid: member(task, knob!(offsets.task_tgid)),
+            tid,
+            tgid,
         });
     }
     fill(record);

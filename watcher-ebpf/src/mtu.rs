@@ -1,10 +1,13 @@
 //! Changes of an interface's MTU. A bond sets the MTU of its slaves inside its own call, so calls nest in one task.
+//!
+//! Entry and return have two forms each, kprobe and fentry; user space attaches one of them.
 
 use aya_ebpf::{
+    EbpfContext,
     bindings::pt_regs,
-    macros::{kprobe, kretprobe, map},
+    macros::{fentry, fexit, kprobe, kretprobe, map},
     maps::LruHashMap,
-    programs::{ProbeContext, RetProbeContext},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
 use watcher_common::{COMM, Counter, Kind, MtuEnter, OwnerKind, Return};
@@ -50,17 +53,46 @@ struct Call {
 /// `int netif_set_mtu_ext(struct net_device *dev, int new_mtu, struct netlink_ext_ack *extack)`
 #[kprobe]
 pub fn mtu_enter(ctx: ProbeContext) -> u32 {
-    let (Some(device), Some(requested)) = (ctx.arg::<Address>(0), ctx.arg::<u32>(1)) else { return 0 };
+    if let (Some(device), Some(requested)) = (ctx.arg::<Address>(0), ctx.arg::<u32>(1)) {
+        entered(&ctx, device, requested, now(), stack(ctx.regs));
+    }
+    0
+}
+
+/// The same by fentry. No return is ever missed here, so that a later call always lies inside: the later, the lower.
+#[fentry]
+pub fn mtu_fentry(ctx: FEntryContext) -> i32 {
+    let time = now();
+    entered(&ctx, ctx.arg(0), ctx.arg(1), time, !time);
+    0
+}
+
+/// A change of an MTU returned.
+#[kretprobe]
+pub fn mtu_return(ctx: RetProbeContext) -> u32 {
+    returned(&ctx, ctx.ret());
+    0
+}
+
+/// The same by fexit: what a function of three arguments gives stands behind them.
+#[fexit]
+pub fn mtu_fexit(ctx: FExitContext) -> i32 {
+    returned(&ctx, ctx.arg(3));
+    0
+}
+
+#[inline(always)]
+fn entered<C: EbpfContext>(log: &C, device: Address, requested: u32, time: u64, stack: u64) {
     let task = read::task();
-    let mut entered = now();
+    let mut entered = time;
     let owner: u32 = member(member(device, knob!(offsets.device_net)), knob!(offsets.net_number));
     if read::is_foreign(OwnerKind::Net, owner) && knob!(send_foreign) == 0 {
         count(Counter::Foreign);
         entered = 0;
     }
-    push(task, Call { entered, stack: stack(ctx.regs) });
+    push(task, Call { entered, stack });
     if entered == 0 {
-        return 0;
+        return;
     }
     emit(Kind::MtuEnter, task, entered, |record: *mut MtuEnter| {
         // SAFETY: `emit` gives a record that is valid for writes.
@@ -74,25 +106,21 @@ pub fn mtu_enter(ctx: ProbeContext) -> u32 {
             read::text((&raw mut (*record).name).cast(), COMM, name);
         }
     });
-    debug!(&ctx, "change of an MTU entered, to {}", requested);
-    0
+    debug!(log, "change of an MTU entered, to {}", requested);
 }
 
-/// A change of an MTU returned.
-#[kretprobe]
-pub fn mtu_return(ctx: RetProbeContext) -> u32 {
+#[inline(always)]
+fn returned<C: EbpfContext>(log: &C, result: i32) {
     let task = read::task();
     let entered = pop(task);
     if entered == 0 {
-        return 0;
+        return;
     }
-    let result: i32 = ctx.ret();
     emit(Kind::MtuReturn, task, entered, |record: *mut Return| {
         // SAFETY: `emit` gives a record that is valid for writes.
         unsafe { (*record).result = i64::from(result) };
     });
-    debug!(&ctx, "change of an MTU returned {}", result);
-    0
+    debug!(log, "change of an MTU returned {}", result);
 }
 
 /// Notes a call that begins.

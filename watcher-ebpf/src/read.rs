@@ -2,19 +2,30 @@
 //! cannot be read is zero.
 
 use aya_ebpf::helpers::{
-    bpf_get_current_cgroup_id, bpf_get_current_task, bpf_get_current_uid_gid, bpf_probe_read_kernel,
-    generated::bpf_probe_read_kernel_str,
+    bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_uid_gid,
+    bpf_probe_read_kernel,
+    generated::{bpf_get_current_comm, bpf_probe_read_kernel_str},
 };
-use watcher_common::{ABSENT, COMM, COMPONENT, COMPONENTS, Flags, OwnerKind, SysctlEnter, Who};
+use watcher_common::{ABSENT, COMM, COMPONENT, COMPONENTS, Flags, Identity, OwnerKind, SysctlEnter, Who};
 
 use crate::knob;
 
 /// An address in the kernel.
 pub type Address = u64;
 
+/// Whether it is by this that the programs learn who runs. The verifier knows the answer, and drops the code behind a
+/// "no" before it looks whether the kernel has its helpers.
+#[inline(always)]
+fn is_by(identity: Identity) -> bool {
+    knob!(identity) == identity as u32
+}
+
 /// The integer at an address; zero where it cannot be read.
 #[inline(always)]
 pub fn read<T: Copy + Default>(at: Address) -> T {
+    if !is_by(Identity::Memory) {
+        return T::default();
+    }
     // SAFETY: the helper checks the address and fails on a bad one.
     unsafe { bpf_probe_read_kernel(at as *const T) }.unwrap_or_default()
 }
@@ -35,15 +46,34 @@ pub unsafe fn text(to: *mut u8, size: usize, from: Address) -> i64 {
     // SAFETY: by the caller's promise; the helper checks `from`.
     unsafe {
         to.write(0);
+        if !is_by(Identity::Memory) {
+            return 0;
+        }
         bpf_probe_read_kernel_str(to.cast(), size as u32, from as *const _) as i64
     }
 }
 
-/// The task that runs now.
+/// The task that runs now: its address, or what else tells it from others.
 #[inline(always)]
 pub fn task() -> Address {
-    // SAFETY: no arguments.
-    unsafe { bpf_get_current_task() }
+    if is_by(Identity::Memory) {
+        // SAFETY: no arguments.
+        unsafe { bpf_get_current_task() }
+    } else if is_by(Identity::Helpers) {
+        bpf_get_current_pid_tgid()
+    } else {
+        0
+    }
+}
+
+/// The kernel's `pid` and `tgid` of the task that runs now; zeroes where it is not known.
+#[inline(always)]
+pub fn ids(task: Address) -> (u32, u32) {
+    match is_by(Identity::Memory) {
+        true => (member(task, knob!(offsets.task_tid)), member(task, knob!(offsets.task_tgid))),
+        // `task` is what `bpf_get_current_pid_tgid` gave, or zero.
+        false => (task as u32, (task >> 32) as u32),
+    }
 }
 
 /// Fills in who runs now.
@@ -52,6 +82,11 @@ pub fn task() -> Address {
 /// `who` is valid for writes.
 #[inline(always)]
 pub unsafe fn who(task: Address, who: *mut Who) {
+    if !is_by(Identity::Memory) {
+        // SAFETY: by the caller's promise.
+        unsafe { who_by_helpers(who) };
+        return;
+    }
     let parent: Address = member(task, knob!(offsets.task_parent));
     // SAFETY: by the caller's promise.
     unsafe {
@@ -72,6 +107,29 @@ pub unsafe fn who(task: Address, who: *mut Who) {
             text(comm, COMM, leader + u64::from(knob!(offsets.task_comm)));
         }
         text((&raw mut (*who).parent_comm).cast(), COMM, parent + u64::from(knob!(offsets.task_comm)));
+    }
+}
+
+/// The same without the kernel's memory.
+///
+/// # Safety
+/// `who` is valid for writes.
+#[inline(always)]
+unsafe fn who_by_helpers(who: *mut Who) {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        (*who).uid = bpf_get_current_uid_gid() as u32;
+        (*who).login_uid = u32::MAX;
+        (*who).session_id = u32::MAX;
+        (*who).parent = 0;
+        (*who).net = 0;
+        (*who).padding = 0;
+        (*who).cgroup = bpf_get_current_cgroup_id();
+        (*who).comm = [0; COMM];
+        (*who).parent_comm = [0; COMM];
+        if is_by(Identity::Helpers) {
+            bpf_get_current_comm((&raw mut (*who).comm).cast(), COMM as u32);
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Writes below `/proc/sys`: who and whose at entry, the values from the kernel's own copies, the result at return.
+//!
+//! Entry and return have two forms each, kprobe and fentry; user space attaches one of them.
 
 use aya_ebpf::{
+    EbpfContext,
     bindings::bpf_sysctl,
     helpers::generated::{bpf_sysctl_get_current_value, bpf_sysctl_get_name, bpf_sysctl_get_new_value},
-    macros::{cgroup_sysctl, kprobe, kretprobe, map},
+    macros::{cgroup_sysctl, fentry, fexit, kprobe, kretprobe, map},
     maps::LruHashMap,
-    programs::{ProbeContext, RetProbeContext, SysctlContext},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext, SysctlContext},
 };
 use aya_log_ebpf::debug;
 use watcher_common::{Counter, Flags, Kind, Return, SysctlEnter, SysctlValues, VALUE};
@@ -37,7 +40,35 @@ struct Call {
 /// `static ssize_t proc_sys_write(struct kiocb *iocb, struct iov_iter *iter)`
 #[kprobe]
 pub fn sysctl_enter(ctx: ProbeContext) -> u32 {
-    let Some(iocb) = ctx.arg::<Address>(0) else { return 0 };
+    if let Some(iocb) = ctx.arg::<Address>(0) {
+        entered(&ctx, iocb);
+    }
+    0
+}
+
+/// The same by fentry.
+#[fentry]
+pub fn sysctl_fentry(ctx: FEntryContext) -> i32 {
+    entered(&ctx, ctx.arg(0));
+    0
+}
+
+/// A write returned.
+#[kretprobe]
+pub fn sysctl_return(ctx: RetProbeContext) -> u32 {
+    returned(&ctx, ctx.ret());
+    0
+}
+
+/// The same by fexit: what a function of two arguments gives stands behind them.
+#[fexit]
+pub fn sysctl_fexit(ctx: FExitContext) -> i32 {
+    returned(&ctx, ctx.arg(2));
+    0
+}
+
+#[inline(always)]
+fn entered<C: EbpfContext>(log: &C, iocb: Address) {
     let task = read::task();
     let entered = now();
     let file: Address = member(iocb, knob!(offsets.kiocb_file));
@@ -47,7 +78,7 @@ pub fn sysctl_enter(ctx: ProbeContext) -> u32 {
     let _ = CALLS.insert(&task, &Call { entered, foreign: foreign.into() }, 0);
     if foreign {
         count(Counter::Foreign);
-        return 0;
+        return;
     }
     emit(Kind::SysctlEnter, task, entered, |record: *mut SysctlEnter| {
         // SAFETY: `emit` gives a record that is valid for writes.
@@ -59,27 +90,23 @@ pub fn sysctl_enter(ctx: ProbeContext) -> u32 {
             read::path(file, record);
         }
     });
-    debug!(&ctx, "write of a sysctl entered, owner {} {}", kind as u32, number);
-    0
+    debug!(log, "write of a sysctl entered, owner {} {}", kind as u32, number);
 }
 
-/// A write returned.
-#[kretprobe]
-pub fn sysctl_return(ctx: RetProbeContext) -> u32 {
+#[inline(always)]
+fn returned<C: EbpfContext>(log: &C, result: i64) {
     let task = read::task();
     // SAFETY: only this task, in this call, writes this entry.
-    let Some(call) = (unsafe { CALLS.get(&task) }).copied() else { return 0 };
+    let Some(call) = (unsafe { CALLS.get(&task) }).copied() else { return };
     let _ = CALLS.remove(&task);
     if call.foreign != 0 {
-        return 0;
+        return;
     }
-    let result: i64 = ctx.ret();
     emit(Kind::SysctlReturn, task, call.entered, |record: *mut Return| {
         // SAFETY: `emit` gives a record that is valid for writes.
         unsafe { (*record).result = result };
     });
-    debug!(&ctx, "write of a sysctl returned {}", result);
-    0
+    debug!(log, "write of a sysctl returned {}", result);
 }
 
 /// The kernel is about to hand a value to a sysctl's handler, or to show one.

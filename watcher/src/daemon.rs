@@ -15,7 +15,7 @@ use crate::{
     http::{Delivery, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
     model::{Key, Now, Started, Status},
-    probes::{self, Interest, Join, LinkPlan, Links, Loaded, Plan, SysctlPlan},
+    probes::{self, Interest, Join, LinkPlan, Links, Plan},
     store::{Past, Reader, Store, Work},
     watch::{Parts, Source, Sources, Watch},
 };
@@ -71,7 +71,9 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
         None => None,
     };
     let socket = StatusSocket::bind(&config.socket)?;
-    let probes = Probes::start(&config, options)?;
+    let wanted = probes::Options { ring: config.ring, foreign: options.foreign, log: options.verbose };
+    let mut probing = probes::start(Path::new("/"), config.probes, wanted)?;
+    let links = listen(&mut probing.plan, config.probes)?;
     let slow = SlowReader::start(Path::new("/"), move |answer| answers.blocking_send(answer).is_ok())
         .context("cannot start the thread for slow reads")?;
 
@@ -85,7 +87,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
             }
         })?
     };
-    let watching = probes.started(&config, webhook.as_ref().map(Webhook::url));
+    let watching = started(&probing.plan, &config, webhook.as_ref().map(Webhook::url));
     let watch = build_watch(&config, past, slow, watching, now);
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
@@ -94,9 +96,10 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     servers.spawn(socket.serve(queries, stopped));
 
     let mut sources = Sources {
-        ring: probes.loaded.map(Source::new).transpose().context("cannot wait for the ring")?,
-        join: probes.join,
-        links: probes.links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
+        join: Join::new(interest(&config), probing.hook(), probing.facts.host),
+        ring: probing.loaded.map(Source::new).transpose().context("cannot wait for the ring")?,
+        canary: probing.canary,
+        links: links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
         deliveries: delivery_inbox,
         queries: query_inbox,
         answers: answer_inbox,
@@ -166,73 +169,33 @@ fn end() -> anyhow::Result<impl Future<Output = &'static str>> {
     })
 }
 
-/// The probes at work.
-struct Probes {
-    plan: Plan,
-    loaded: Option<Loaded>,
-    join: Join,
-    links: Option<Links>,
-}
-
-impl Probes {
-    /// Facts, plan, load. What the kernel refuses for a reason that no fact showed leads to a plan without it; each time
-    /// there is less left to be refused.
-    fn start(config: &Config, options: Options) -> anyhow::Result<Probes> {
-        let mut facts = probes::facts(Path::new("/"));
-        let mut refused: Vec<String> = Vec::new();
-        let (mut plan, loaded) = loop {
-            let plan = probes::plan(&facts, config.probes).map_err(|error| match refused.is_empty() {
-                true => anyhow!(error),
-                false => anyhow!("{error}\n{}", refused.join("\n")),
-            })?;
-            let wanted =
-                probes::Options { ring: config.ring, foreign: options.foreign, log: options.verbose };
-            match probes::load(&facts, &plan, wanted) {
-                Ok(loaded) => break (plan, loaded),
-                Err(error) => {
-                    tracing::debug!("{error}");
-                    refused.push(without_log(&error.to_string()));
-                    facts.refuse(error.part());
-                }
+/// rtnetlink, where the plan wants it. What cannot be had changes the plan, or is an error where it was forced.
+fn listen(plan: &mut Plan, wanted: crate::model::Probes) -> anyhow::Result<Option<Links>> {
+    match plan.netlink.then(Links::listen).transpose() {
+        Ok(links) => Ok(links),
+        Err(error) if plan.link == LinkPlan::Netlink && wanted != crate::model::Probes::Auto => {
+            Err(error).context("rtnetlink cannot be listened to")
+        }
+        Err(error) => {
+            plan.reasons.push(format!("rtnetlink cannot be listened to: {error}"));
+            if plan.link == LinkPlan::Netlink {
+                plan.link = LinkPlan::Swept;
             }
-        };
-        plan.reasons.splice(0..0, refused);
-        let links = match plan.netlink.then(Links::listen).transpose() {
-            Ok(links) => links,
-            Err(error) if plan.link == LinkPlan::Netlink && config.probes != crate::model::Probes::Auto => {
-                return Err(error).context("rtnetlink cannot be listened to");
-            }
-            Err(error) => {
-                plan.reasons.push(format!("rtnetlink cannot be listened to: {error}"));
-                if plan.link == LinkPlan::Netlink {
-                    plan.link = LinkPlan::Swept;
-                }
-                None
-            }
-        };
-        let joined = matches!(plan.sysctl, SysctlPlan::Kprobe { .. });
-        let join = Join::new(interest(config), joined, facts.host);
-        Ok(Probes { plan, loaded, join, links })
-    }
-
-    fn started(&self, config: &Config, webhook: Option<String>) -> Started {
-        let keys: std::collections::BTreeSet<&Key> =
-            config.rules.iter().flat_map(|rule| &rule.keys).collect();
-        Started {
-            version: env!("CARGO_PKG_VERSION").into(),
-            sysctl: self.plan.sysctl.as_str().into(),
-            link: self.plan.link.as_str().into(),
-            reasons: self.plan.reasons.clone(),
-            keys: keys.len(),
-            webhook,
+            Ok(None)
         }
     }
 }
 
-/// An error without the verifier's log behind it, which `--verbose` shows.
-fn without_log(error: &str) -> String {
-    let error = error.split(" Verifier output:").next().unwrap_or(error);
-    error.lines().next().unwrap_or_default().to_owned()
+fn started(plan: &Plan, config: &Config, webhook: Option<String>) -> Started {
+    let keys: std::collections::BTreeSet<&Key> = config.rules.iter().flat_map(|rule| &rule.keys).collect();
+    Started {
+        version: env!("CARGO_PKG_VERSION").into(),
+        sysctl: plan.sysctl.as_str().into(),
+        link: plan.link.as_str().into(),
+        reasons: plan.reasons.clone(),
+        keys: keys.len(),
+        webhook,
+    }
 }
 
 /// The declared keys, as probes name them.

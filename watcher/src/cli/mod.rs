@@ -1,6 +1,7 @@
 //! The commands: one file each. Arguments in, exit code out.
 
 mod check;
+mod doctor;
 mod events;
 mod sign;
 mod status;
@@ -65,6 +66,15 @@ enum Command {
         #[command(flatten)]
         config: ConfigFile,
         /// How the result is shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show what this host offers, what is watched how, and what would make it better
+    Doctor {
+        /// The configuration; without one, no probes are forced
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// How it is shown
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
@@ -148,6 +158,13 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Check { config, format } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
             check::run(&config, format.into(), io::stdout().lock())
+        }
+        Command::Doctor { config, format } => {
+            let config = match config.map(|config| load(&ConfigFile { config })) {
+                Some(None) => return Ok(exit::USAGE),
+                config => config.flatten(),
+            };
+            doctor::run(config.as_ref(), format.into(), io::stdout().lock())
         }
         Command::Status { config, format } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };

@@ -61,6 +61,9 @@ fn text(status: &Status) -> String {
         watching.sysctl,
         watching.link
     );
+    if let Some(blind) = &status.blind {
+        let _ = writeln!(text, "  {}", blind.replace('\n', "\n  "));
+    }
     for reason in &watching.reasons {
         let _ = writeln!(text, "  {}", reason.replace('\n', "\n  "));
     }

@@ -134,7 +134,7 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
         webhook: None,
         probes: Probes::default(),
         sweep: Duration::from_secs(60),
-        ring: 1 << 20,
+        ring: DEFAULT_RING,
         // Longer than a rollout step takes, short enough that a lost `finished` does not hide drift for a shift.
         deploy_timeout: Duration::from_secs(15 * 60),
         rules: Vec::new(),
@@ -183,9 +183,10 @@ fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
     }
 }
 
-const PROBES: [(&str, Probes); 5] = [
+const PROBES: [(&str, Probes); 6] = [
     ("auto", Probes::Auto),
     ("kprobe", Probes::Kprobe),
+    ("fexit", Probes::Fexit),
     ("cgroup", Probes::Cgroup),
     ("netlink", Probes::Netlink),
     ("none", Probes::None),
@@ -206,6 +207,9 @@ fn socket(entry: &Entry, problems: &mut Problems) -> Option<PathBuf> {
 }
 
 const RING: &str = "a power of two from `4KiB` to `64MiB`";
+
+/// The size of the ring where the configuration does not say, in bytes.
+pub const DEFAULT_RING: u32 = 1 << 20;
 
 /// The size of the ring: what `BPF_MAP_TYPE_RINGBUF` takes (kernel `kernel/bpf/ringbuf.c`, `ringbuf_map_alloc`), and no more
 /// locked memory than a small daemon may ask for.

@@ -17,6 +17,6 @@ mod scalar;
 mod tests;
 mod webhook;
 
-pub use file::{Config, ConfigError, MAX_FILE, load, parse};
+pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse};
 pub use problem::{Problem, Problems, Span};
 pub use webhook::{Tls, Webhook};

@@ -177,6 +177,7 @@ mod tests {
             window: None,
             findings: Vec::new(),
             last_sweep: None,
+            blind: None,
             losses: 1,
             undeclared: 2,
             foreign: 3,

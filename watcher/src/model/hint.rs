@@ -87,6 +87,8 @@ pub enum OwnerKind {
 pub enum SeenBy {
     /// kprobe and kretprobe.
     Kprobe,
+    /// fentry and fexit.
+    Fexit,
     /// The `cgroup/sysctl` program alone.
     Cgroup,
     /// rtnetlink: no writer.
@@ -100,6 +102,7 @@ impl SeenBy {
     pub fn as_str(self) -> &'static str {
         match self {
             SeenBy::Kprobe => "kprobe",
+            SeenBy::Fexit => "fexit",
             SeenBy::Cgroup => "cgroup",
             SeenBy::Netlink => "netlink",
             SeenBy::Sweep => "sweep",
@@ -115,6 +118,8 @@ pub enum Probes {
     Auto,
     /// kprobe and kretprobe.
     Kprobe,
+    /// fentry and fexit.
+    Fexit,
     /// The `cgroup/sysctl` program, and rtnetlink for MTUs.
     Cgroup,
     /// rtnetlink alone.
@@ -129,6 +134,7 @@ impl Probes {
         match self {
             Probes::Auto => "auto",
             Probes::Kprobe => "kprobe",
+            Probes::Fexit => "fexit",
             Probes::Cgroup => "cgroup",
             Probes::Netlink => "netlink",
             Probes::None => "none",

@@ -25,6 +25,9 @@ pub struct Status {
     pub unreadable: Vec<Key>,
     /// When the last sweep ended.
     pub last_sweep: Option<Timestamp>,
+    /// Why the probes see nothing now, where that is so.
+    #[serde(default)]
+    pub blind: Option<String>,
     /// How often something was missed since the start.
     pub losses: u64,
     /// Writes of keys that are not declared, since the start.

@@ -99,9 +99,9 @@ pub fn path(record: &SysctlEnter, path: &mut String) -> bool {
     !path.is_empty()
 }
 
-/// The writer that a record tells of.
-pub fn writer(header: &Header, who: &Who) -> Writer {
-    Writer {
+/// The writer that a record tells of; `None` where the programs may not learn who runs.
+pub fn writer(header: &Header, who: &Who) -> Option<Writer> {
+    (header.tgid != 0).then(|| Writer {
         pid: header.tgid,
         tid: header.tid,
         comm: text(&who.comm).into(),
@@ -111,7 +111,7 @@ pub fn writer(header: &Header, who: &Who) -> Writer {
         parent_pid: who.parent,
         parent_comm: text(&who.parent_comm).into(),
         cgroup_id: who.cgroup,
-    }
+    })
 }
 
 /// An audit id; the kernel says "not set" by all ones.

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use watcher_common::{ABSENT, Offsets};
+use watcher_common::{ABSENT, Identity, Offsets};
 
 use super::btf::Btf;
 
@@ -20,8 +20,14 @@ pub struct Facts {
     pub capabilities: Capabilities,
     /// Whether kprobes can be had.
     pub kprobes: Kprobes,
-    /// `kernel.ftrace_enabled`: while it is 0, kprobes attach and never fire.
+    /// Whether the kernel refused fentry and fexit when they were tried. No file tells beforehand.
+    pub fexit_refused: bool,
+    /// What the kernel's lockdown keeps from us; `None` where securityfs is not mounted.
+    pub lockdown: Option<Lockdown>,
+    /// `kernel.ftrace_enabled`: while it is 0, kprobes and fexit attach and never fire.
     pub ftrace_enabled: Option<bool>,
+    /// `kprobes/enabled` of debugfs: while it is 0, kprobes attach and never fire. `None` where it is not mounted.
+    pub kprobes_enabled: Option<bool>,
     /// Where the kernel's structures have their members, or why that is not known.
     pub offsets: Result<Offsets, String>,
     /// Whether the kernel has `proc_sys_write`.
@@ -32,6 +38,8 @@ pub struct Facts {
     pub roots: Roots,
     /// The whole cgroup version 2 hierarchy.
     pub cgroup2: Cgroup2,
+    /// By what the `cgroup/sysctl` program alone may learn who writes.
+    pub identity: Identity,
     /// The numbers of the host's namespaces.
     pub host: Namespaces,
 }
@@ -49,6 +57,28 @@ pub enum Kprobes {
     Refused,
 }
 
+/// What the kernel's lockdown keeps from root (kernel_lockdown(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lockdown {
+    /// Nothing.
+    None,
+    /// Changing the running kernel.
+    Integrity,
+    /// Reading its memory as well: no kprobe, and no program that reads memory.
+    Confidentiality,
+}
+
+impl Lockdown {
+    /// The word for it, as in securityfs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Lockdown::None => "none",
+            Lockdown::Integrity => "integrity",
+            Lockdown::Confidentiality => "confidentiality",
+        }
+    }
+}
+
 /// The whole cgroup version 2 hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cgroup2 {
@@ -64,11 +94,15 @@ pub enum Cgroup2 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The kprobes on writes of sysctls.
-    Sysctl,
-    /// The kprobes on changes of MTUs.
+    Kprobe,
+    /// The fentry and fexit programs on writes of sysctls.
+    Fexit,
+    /// The programs on changes of MTUs.
     Mtu,
-    /// The `cgroup/sysctl` program.
+    /// The `cgroup/sysctl` program, as it learns who writes now.
     Values,
+    /// The `cgroup/sysctl` program, however it learns who writes: somebody else holds the hierarchy.
+    Cgroup,
     /// Everything: the object itself.
     All,
 }
@@ -82,6 +116,12 @@ pub struct Capabilities {
 impl Capabilities {
     /// `CAP_NET_ADMIN`, include/uapi/linux/capability.h.
     pub const NET_ADMIN: (u32, &'static str) = (12, "CAP_NET_ADMIN");
+    /// `CAP_SYS_PTRACE`
+    pub const SYS_PTRACE: (u32, &'static str) = (19, "CAP_SYS_PTRACE");
+    /// `CAP_SYS_RESOURCE`
+    pub const SYS_RESOURCE: (u32, &'static str) = (24, "CAP_SYS_RESOURCE");
+    /// `CAP_SYSLOG`
+    pub const SYSLOG: (u32, &'static str) = (34, "CAP_SYSLOG");
     /// `CAP_SYS_ADMIN`
     pub const SYS_ADMIN: (u32, &'static str) = (21, "CAP_SYS_ADMIN");
     /// `CAP_PERFMON`
@@ -94,10 +134,12 @@ impl Capabilities {
         Capabilities { bits }
     }
 
-    /// Whether a capability is there. CAP_SYS_ADMIN stands for all that are asked for here.
+    /// Whether a capability is there, or CAP_SYS_ADMIN where the kernel takes that for it
+    /// (`bpf_capable`, `perfmon_capable`, `bpf_net_capable`: include/linux/capability.h, kernel/bpf/syscall.c).
     pub fn has(self, capability: (u32, &'static str)) -> bool {
         let bit = |number: u32| self.bits >> number & 1 == 1;
-        bit(capability.0) || bit(Self::SYS_ADMIN.0)
+        let contained = [Self::BPF, Self::PERFMON, Self::NET_ADMIN, Self::SYSLOG].contains(&capability);
+        bit(capability.0) || contained && bit(Self::SYS_ADMIN.0)
     }
 
     /// The names of those of a list that are missing.
@@ -129,14 +171,21 @@ pub struct Namespaces {
 }
 
 impl Facts {
-    /// Takes note that the kernel refused a part of a plan, so that the next plan does without it.
+    /// Takes note that the kernel refused a part of a plan, so that the next plan does without it, or with less of it.
     pub fn refuse(&mut self, part: Part) {
         match part {
-            Part::Sysctl => self.kprobes = Kprobes::Refused,
+            Part::Kprobe => self.kprobes = Kprobes::Refused,
+            Part::Fexit => self.fexit_refused = true,
             Part::Mtu => self.mtu_function = None,
-            Part::Values => self.cgroup2 = Cgroup2::Refused,
+            Part::Values => match self.identity {
+                Identity::Memory => self.identity = Identity::Helpers,
+                Identity::Helpers => self.identity = Identity::Nobody,
+                Identity::Nobody => self.cgroup2 = Cgroup2::Refused,
+            },
+            Part::Cgroup => self.cgroup2 = Cgroup2::Refused,
             Part::All => {
                 self.kprobes = Kprobes::Refused;
+                self.fexit_refused = true;
                 self.cgroup2 = Cgroup2::Refused;
             }
         }
@@ -146,6 +195,7 @@ impl Facts {
 /// Looks at the host below `root` (`/`).
 pub fn facts(root: &Path) -> Facts {
     let capabilities = capabilities(root);
+    let lockdown = lockdown(root);
     let kprobes = kprobes(root, capabilities);
     let btf = fs::read(root.join("sys/kernel/btf/vmlinux"));
     let (offsets, sysctl_function, mtu_function) = match &btf {
@@ -159,17 +209,24 @@ pub fn facts(root: &Path) -> Facts {
             ),
         },
     };
-    // A long text, and of no use where no kprobe will ask for an owner.
-    let roots = if kprobes == Kprobes::Permitted { roots(root) } else { Roots::default() };
+    let reads_memory = capabilities.has(Capabilities::PERFMON) && lockdown != Some(Lockdown::Confidentiality);
+    // A long text, and of no use where no program may read what lies there.
+    let roots = if reads_memory { roots(root) } else { Roots::default() };
+    // Without offsets there is nothing to read the memory by.
+    let identity = if reads_memory && offsets.is_ok() { Identity::Memory } else { Identity::Helpers };
     Facts {
         capabilities,
         kprobes,
-        ftrace_enabled: number_in(root, "proc/sys/kernel/ftrace_enabled").map(|n| n != 0),
+        fexit_refused: false,
+        lockdown,
+        ftrace_enabled: switch(root, "proc/sys/kernel/ftrace_enabled"),
+        kprobes_enabled: switch(root, "sys/kernel/debug/kprobes/enabled"),
         offsets,
         sysctl_function,
         mtu_function,
         roots,
         cgroup2: cgroup2(root),
+        identity,
         host: Namespaces {
             net: namespace(root, "net"),
             ipc: namespace(root, "ipc"),
@@ -197,6 +254,19 @@ fn kprobes(root: &Path, capabilities: Capabilities) -> Kprobes {
         true => Kprobes::Paranoid,
         false => Kprobes::Permitted,
     }
+}
+
+/// The word in brackets of the kernel's own list (security/lockdown/lockdown.c).
+fn lockdown(root: &Path) -> Option<Lockdown> {
+    let words = fs::read_to_string(root.join("sys/kernel/security/lockdown")).ok()?;
+    [Lockdown::None, Lockdown::Integrity, Lockdown::Confidentiality]
+        .into_iter()
+        .find(|one| words.contains(&format!("[{}]", one.as_str())))
+}
+
+/// Whether a switch is on; `None` where it is not there.
+pub(super) fn switch(root: &Path, file: &str) -> Option<bool> {
+    number_in(root, file).map(|number| number != 0)
 }
 
 fn number_in(root: &Path, file: &str) -> Option<i64> {
@@ -321,6 +391,20 @@ mod tests {
                 ("sys/bus/event_source/devices/kprobe/type", "6\n"),
             ]);
             assert_eq!(facts(root.path()).kprobes, kprobes, "{capabilities} at {level}");
+        }
+    }
+
+    #[test]
+    fn lockdown_is_the_word_in_brackets() {
+        for (text, lockdown) in [
+            ("[none] integrity confidentiality\n", Some(Lockdown::None)),
+            ("none [integrity] confidentiality\n", Some(Lockdown::Integrity)),
+            ("none integrity [confidentiality]\n", Some(Lockdown::Confidentiality)),
+            ("", None),
+        ] {
+            let facts = facts(host(&[("sys/kernel/security/lockdown", text)]).path());
+            assert_eq!(facts.lockdown, lockdown);
+            assert_eq!(facts.identity, Identity::Helpers, "there is no CAP_PERFMON either");
         }
     }
 

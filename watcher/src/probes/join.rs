@@ -13,8 +13,10 @@ use watcher_common::{
 };
 
 use super::{
+    canary::{self, Heard},
     decode::{self, Record},
     facts::Namespaces,
+    plan::Hook,
 };
 use crate::model::{Boottime, Hint, Owner, OwnerKind, SeenBy, Write};
 
@@ -41,7 +43,7 @@ pub struct Tally {
     pub undeclared: u64,
     /// Calls whose return did not come in time.
     pub unreturned: u64,
-    /// Writes that the `cgroup/sysctl` program saw and the kprobe did not: somebody blinds us.
+    /// Writes that the `cgroup/sysctl` program saw and the hook did not: somebody blinds us.
     pub unseen: u64,
     /// Records that could not be read.
     pub unreadable: u64,
@@ -50,8 +52,8 @@ pub struct Tally {
 /// Joins records.
 pub struct Join {
     interest: Interest,
-    /// Whether kprobes are attached, so that values without an entry are a sign of blindness.
-    joined: bool,
+    /// What is attached to the functions; values without an entry are then a sign of blindness.
+    hook: Option<Hook>,
     host: Namespaces,
     waiting: HashMap<Call, Hint>,
     /// Calls that were given up on and may return yet: only their result is still to come.
@@ -60,6 +62,8 @@ pub struct Join {
     order: VecDeque<(Boottime, Call)>,
     name: String,
     tally: Tally,
+    heard: Heard,
+    suspicious: bool,
 }
 
 /// The name of a call: its task, and when it was entered.
@@ -70,16 +74,18 @@ const RESTARTS: [i64; 4] = [-512, -513, -514, -516];
 
 impl Join {
     /// Nothing heard yet.
-    pub fn new(interest: Interest, joined: bool, host: Namespaces) -> Join {
+    pub fn new(interest: Interest, hook: Option<Hook>, host: Namespaces) -> Join {
         Join {
             interest,
-            joined,
+            hook,
             host,
             waiting: HashMap::new(),
             late: HashMap::new(),
             order: VecDeque::new(),
             name: String::new(),
             tally: Tally::default(),
+            heard: Heard::default(),
+            suspicious: false,
         }
     }
 
@@ -121,24 +127,40 @@ impl Join {
         std::mem::take(&mut self.tally)
     }
 
+    /// Which programs heard the canary since the last time.
+    pub fn heard(&mut self) -> Heard {
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Whether something since the last time makes one doubt that the programs see all there is.
+    pub fn suspicious(&mut self) -> bool {
+        std::mem::take(&mut self.suspicious)
+    }
+
     fn sysctl_enter(&mut self, record: &SysctlEnter, now: Boottime, hints: &mut Vec<Hint>) {
         if !decode::path(record, &mut self.name) {
             self.tally.unreadable += 1;
             return;
         }
+        if canary::is_ours(&record.header, &self.name) {
+            self.heard.hook = true;
+            return;
+        }
         if !self.interest.sysctls.contains(self.name.as_str()) {
             self.tally.undeclared += 1;
-            return;
+            if self.name != canary::SWITCH {
+                return;
+            }
         }
         let hint = Hint {
             write: Write::Sysctl(self.name.as_str().into()),
-            writer: Some(decode::writer(&record.header, &record.who)),
+            writer: decode::writer(&record.header, &record.who),
             time: decode::entered(&record.header),
             result: None,
             old: None,
             requested: None,
             owner: self.owner(decode::owner_kind(record.owner_kind), record.owner),
-            seen_by: SeenBy::Kprobe,
+            seen_by: self.seen_by(),
         };
         self.wait(&record.header, hint, now, hints);
     }
@@ -154,10 +176,15 @@ impl Join {
             return;
         }
         let seen_entry = record.header.entered != 0;
-        if self.joined && !seen_entry {
-            self.tally.unseen += 1;
-        }
         let name = decode::text(&record.name);
+        if canary::is_ours(&record.header, &name) {
+            self.heard.values = true;
+            return;
+        }
+        if self.hook.is_some() && !seen_entry {
+            self.tally.unseen += 1;
+            self.suspicious = true;
+        }
         if !self.interest.sysctls.contains(&*name) {
             // Where the entry was seen it is counted already.
             self.tally.undeclared += u64::from(!seen_entry);
@@ -165,13 +192,13 @@ impl Join {
         }
         let hint = Hint {
             write: Write::Sysctl(name.into()),
-            writer: Some(decode::writer(&record.header, &record.who)),
+            writer: decode::writer(&record.header, &record.who),
             time: decode::entered(&record.header),
             result: None,
             old,
             requested,
             owner: Owner::Unknown,
-            seen_by: if seen_entry { SeenBy::Kprobe } else { SeenBy::Cgroup },
+            seen_by: if seen_entry { self.seen_by() } else { SeenBy::Cgroup },
         };
         match seen_entry {
             true => self.wait(&record.header, hint, now, hints),
@@ -187,13 +214,13 @@ impl Join {
         }
         let hint = Hint {
             write: Write::Mtu(interface.into()),
-            writer: Some(decode::writer(&record.header, &record.who)),
+            writer: decode::writer(&record.header, &record.who),
             time: decode::entered(&record.header),
             result: None,
             old: Some(record.old.to_string().into()),
             requested: Some(record.requested.to_string().into()),
             owner: self.owner(OwnerKindWire::Net, record.owner),
-            seen_by: SeenBy::Kprobe,
+            seen_by: self.seen_by(),
         };
         self.wait(&record.header, hint, now, hints);
     }
@@ -205,7 +232,26 @@ impl Join {
             return;
         }
         hint.result = Some(record.result);
+        self.tell(hint, hints);
+    }
+
+    /// A hint is as complete as it will be. One about the switch that blinds us is for us too, and told only where it
+    /// is declared.
+    fn tell(&mut self, hint: Hint, hints: &mut Vec<Hint>) {
+        if let Write::Sysctl(name) = &hint.write
+            && **name == *canary::SWITCH
+        {
+            self.suspicious = true;
+            if !self.interest.sysctls.contains(name) {
+                return;
+            }
+        }
         hints.push(hint);
+    }
+
+    /// How a call was noticed whose entry was seen.
+    fn seen_by(&self) -> SeenBy {
+        self.hook.map_or(SeenBy::Cgroup, Hook::seen_by)
     }
 
     /// The owner that a record tells of, against the numbers of the host.
@@ -239,7 +285,7 @@ impl Join {
             && let Some(hint) = self.waiting.remove(&call)
         {
             self.tally.unreturned += 1;
-            hints.push(hint.clone());
+            self.tell(hint.clone(), hints);
             // Those that never return must not pile up; one that is forgotten is found by a sweep.
             if self.late.len() >= WAITING {
                 self.late.clear();
@@ -316,7 +362,7 @@ mod tests {
 
     fn join(joined: bool) -> Join {
         let interest = Interest { sysctls: ["vm/swappiness".into()].into(), ..Interest::default() };
-        Join::new(interest, joined, Namespaces::default())
+        Join::new(interest, joined.then_some(Hook::Kprobe), Namespaces::default())
     }
 
     /// Takes records at time 0, gives up at `until`, and shows requested value and result of each hint.
@@ -395,10 +441,10 @@ mod tests {
     #[test]
     fn those_who_wait_are_bounded_and_the_oldest_is_told_first() {
         let (mut join, mut hints) = (join(true), Vec::new());
-        for tid in 0..WAITING as u32 + 2 {
+        for tid in 1..WAITING as u32 + 3 {
             join.take(&enter(tid, 5, b"swappiness"), at(0), &mut hints);
         }
-        assert_eq!(hints.iter().map(|h| h.writer.as_ref().unwrap().tid).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(hints.iter().map(|h| h.writer.as_ref().unwrap().tid).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(join.tally().unreturned, 2);
         assert_eq!(join.deadline(), Some(at(1000)));
     }

@@ -10,17 +10,17 @@ use std::{
 };
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader,
     maps::{MapData, PerCpuArray, RingBuf},
-    programs::{CgroupAttachMode, CgroupSysctl, KProbe, ProgramError},
+    programs::{CgroupAttachMode, CgroupSysctl, FEntry, FExit, KProbe, ProgramError},
 };
 use aya_log::EbpfLogger;
-use watcher_common::{Counter, Knobs};
+use watcher_common::{Counter, Identity, Knobs};
 use zerocopy::IntoBytes;
 
 use super::{
     facts::{Facts, Part},
-    plan::{LinkPlan, Plan, SysctlPlan},
+    plan::{Hook, LinkPlan, Plan, SysctlPlan},
 };
 
 /// The programs, built by `cargo xtask bpf`.
@@ -48,6 +48,24 @@ pub struct Loaded {
     _programs: Ebpf,
 }
 
+/// What is done with a program, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The kernel checks it.
+    Load,
+    /// It is put in its place.
+    Attach,
+}
+
+impl Step {
+    fn done(self) -> &'static str {
+        match self {
+            Step::Load => "loaded",
+            Step::Attach => "attached",
+        }
+    }
+}
+
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -55,15 +73,18 @@ pub enum LoadError {
     #[error("the programs cannot be loaded: {0}")]
     Object(#[from] Box<aya::EbpfError>),
     /// One program.
-    #[error("the program `{name}` cannot be {what}: {}", chain(.error))]
+    #[error("the program `{name}` cannot be {}: {}", .step.done(), chain(.error))]
     Program {
         /// Its name.
         name: &'static str,
         /// What failed.
-        what: &'static str,
+        step: Step,
         /// Why.
         error: Box<ProgramError>,
     },
+    /// The types of the running kernel, which fentry and fexit are checked against.
+    #[error("the kernel's BTF cannot be read: {0}")]
+    Btf(#[from] aya::BtfError),
     /// The directory of the hierarchy.
     #[error("`{path}` cannot be opened: {error}")]
     Cgroup {
@@ -79,11 +100,17 @@ pub enum LoadError {
 
 impl LoadError {
     /// The part of the plan that it is about.
-    pub fn part(&self) -> Part {
+    pub fn part(&self, plan: &Plan) -> Part {
+        let alone = matches!(plan.sysctl, SysctlPlan::Cgroup { .. });
         match self {
-            LoadError::Program { name: "sysctl_enter" | "sysctl_return", .. } => Part::Sysctl,
-            LoadError::Program { name: "mtu_enter" | "mtu_return", .. } => Part::Mtu,
-            LoadError::Program { .. } | LoadError::Cgroup { .. } => Part::Values,
+            LoadError::Program { name: "sysctl_enter" | "sysctl_return", .. } => Part::Kprobe,
+            LoadError::Program { name: "sysctl_fentry" | "sysctl_fexit", .. } | LoadError::Btf(_) => {
+                Part::Fexit
+            }
+            // With less in it it may be taken. Beside a hook it is of use only as it is.
+            LoadError::Program { name: "sysctl_values", step: Step::Load, .. } if alone => Part::Values,
+            LoadError::Program { name: "sysctl_values", .. } | LoadError::Cgroup { .. } => Part::Cgroup,
+            LoadError::Program { .. } => Part::Mtu,
             LoadError::Object(_) | LoadError::Missing(_) => Part::All,
         }
     }
@@ -103,10 +130,12 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Carries a plan out. `None` where it needs no program.
 pub fn load(facts: &Facts, plan: &Plan, options: Options) -> Result<Option<Loaded>, LoadError> {
-    if plan.sysctl == SysctlPlan::Swept && !matches!(plan.link, LinkPlan::Kprobe { .. }) {
-        return Ok(None);
-    }
-    let knobs = knobs(facts, options);
+    let (identity, cgroup2) = match &plan.sysctl {
+        SysctlPlan::Hook { cgroup2, .. } => (Identity::Memory, cgroup2.as_deref()),
+        SysctlPlan::Cgroup { cgroup2, identity } => (*identity, Some(cgroup2.as_path())),
+        SysctlPlan::Swept => return Ok(None),
+    };
+    let knobs = knobs(facts, identity, options);
     let level = if options.log { aya_log::Level::Debug as u8 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
@@ -119,20 +148,15 @@ pub fn load(facts: &Facts, plan: &Plan, options: Options) -> Result<Option<Loade
         loader.map_max_entries("AYA_LOGS", 4096);
     }
     let mut programs = loader.load(OBJECT).map_err(Box::new)?;
-    // Returns first: a call that is entered before its return is watched would be waited for in vain.
-    if let SysctlPlan::Kprobe { .. } = plan.sysctl {
-        kprobe(&mut programs, "sysctl_return", "proc_sys_write")?;
-        kprobe(&mut programs, "sysctl_enter", "proc_sys_write")?;
+    let mut hooks = Hooks { programs: &mut programs, btf: None };
+    if let SysctlPlan::Hook { hook, .. } = plan.sysctl {
+        hooks.attach(hook, "proc_sys_write", &SYSCTL)?;
     }
-    if let LinkPlan::Kprobe { function } = plan.link {
-        kprobe(&mut programs, "mtu_return", function)?;
-        kprobe(&mut programs, "mtu_enter", function)?;
+    if let LinkPlan::Hook { hook, function } = plan.link {
+        hooks.attach(hook, function, &MTU)?;
     }
-    match &plan.sysctl {
-        SysctlPlan::Kprobe { cgroup2: Some(path) } | SysctlPlan::Cgroup { cgroup2: path } => {
-            cgroup(&mut programs, path)?;
-        }
-        SysctlPlan::Kprobe { cgroup2: None } | SysctlPlan::Swept => {}
+    if let Some(path) = cgroup2 {
+        cgroup(&mut programs, path)?;
     }
     let ring = programs.take_map("RING").ok_or(LoadError::Missing("RING"))?;
     let counters = programs.take_map("COUNTERS").ok_or(LoadError::Missing("COUNTERS"))?;
@@ -150,7 +174,7 @@ pub fn load(facts: &Facts, plan: &Plan, options: Options) -> Result<Option<Loade
     }))
 }
 
-fn knobs(facts: &Facts, options: Options) -> Knobs {
+fn knobs(facts: &Facts, identity: Identity, options: Options) -> Knobs {
     Knobs {
         net_root: facts.roots.net,
         global_root: facts.roots.global,
@@ -159,24 +183,65 @@ fn knobs(facts: &Facts, options: Options) -> Knobs {
         host_uts: facts.host.uts,
         host_user: facts.host.user,
         send_foreign: options.foreign.into(),
-        padding: 0,
+        identity: identity as u32,
         offsets: facts.offsets.clone().unwrap_or(watcher_common::Offsets::NONE),
     }
 }
 
-fn kprobe(programs: &mut Ebpf, name: &'static str, function: &str) -> Result<(), LoadError> {
-    let program: &mut KProbe = program(programs, name)?;
-    program.load().map_err(failed(name, "loaded"))?;
-    program.attach(function, 0).map(drop).map_err(failed(name, "attached"))
+/// The programs of a surface, by form. Returns first: a call that is entered before its return is watched would be
+/// waited for in vain.
+struct Pair {
+    kprobe: [&'static str; 2],
+    fexit: &'static str,
+    fentry: &'static str,
+}
+
+const SYSCTL: Pair =
+    Pair { kprobe: ["sysctl_return", "sysctl_enter"], fexit: "sysctl_fexit", fentry: "sysctl_fentry" };
+const MTU: Pair = Pair { kprobe: ["mtu_return", "mtu_enter"], fexit: "mtu_fexit", fentry: "mtu_fentry" };
+
+/// Attaches programs to functions.
+struct Hooks<'a> {
+    programs: &'a mut Ebpf,
+    /// The types of the running kernel: big, read for the first that asks, and gone with this.
+    btf: Option<Btf>,
+}
+
+impl Hooks<'_> {
+    fn attach(&mut self, hook: Hook, function: &str, pair: &Pair) -> Result<(), LoadError> {
+        match hook {
+            Hook::Kprobe => {
+                for name in pair.kprobe {
+                    let program: &mut KProbe = program(self.programs, name)?;
+                    program.load().map_err(failed(name, Step::Load))?;
+                    program.attach(function, 0).map_err(failed(name, Step::Attach))?;
+                }
+            }
+            Hook::Fexit => {
+                let btf = match &mut self.btf {
+                    Some(btf) => btf,
+                    none => none.insert(Btf::from_sys_fs()?),
+                };
+                let exit: &mut FExit = program(self.programs, pair.fexit)?;
+                exit.load(function, btf).map_err(failed(pair.fexit, Step::Load))?;
+                exit.attach().map_err(failed(pair.fexit, Step::Attach))?;
+                let entry: &mut FEntry = program(self.programs, pair.fentry)?;
+                entry.load(function, btf).map_err(failed(pair.fentry, Step::Load))?;
+                entry.attach().map_err(failed(pair.fentry, Step::Attach))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn cgroup(programs: &mut Ebpf, path: &Path) -> Result<(), LoadError> {
     let directory =
         File::open(path).map_err(|error| LoadError::Cgroup { path: path.display().to_string(), error })?;
     let program: &mut CgroupSysctl = program(programs, "sysctl_values")?;
-    program.load().map_err(failed("sysctl_values", "loaded"))?;
+    program.load().map_err(failed("sysctl_values", Step::Load))?;
     // `Single` sets no flag: the kernel refuses any with a link, and makes it "allow multi" itself.
-    program.attach(directory, CgroupAttachMode::Single).map(drop).map_err(failed("sysctl_values", "attached"))
+    let attached = program.attach(directory, CgroupAttachMode::Single);
+    attached.map(drop).map_err(failed("sysctl_values", Step::Attach))
 }
 
 fn program<'a, P>(programs: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, LoadError>
@@ -187,8 +252,8 @@ where
     program.try_into().map_err(|_| LoadError::Missing(name))
 }
 
-fn failed(name: &'static str, what: &'static str) -> impl Fn(ProgramError) -> LoadError {
-    move |error| LoadError::Program { name, what, error: Box::new(error) }
+fn failed(name: &'static str, step: Step) -> impl Fn(ProgramError) -> LoadError {
+    move |error| LoadError::Program { name, step, error: Box::new(error) }
 }
 
 impl Loaded {

@@ -3,6 +3,7 @@
 //! Nothing here judges, and nothing here reads a value that is in force.
 
 mod btf;
+mod canary;
 mod decode;
 mod facts;
 mod join;
@@ -10,11 +11,14 @@ mod load;
 mod netlink;
 mod plan;
 mod ready;
+mod start;
 
-pub use facts::{Capabilities, Cgroup2, Facts, Kprobes, Namespaces, Part, facts};
+pub use canary::{Canary, Heard};
+pub use facts::{Capabilities, Cgroup2, Facts, Kprobes, Lockdown, Namespaces, facts};
 pub use join::{Interest, Join, Tally};
-pub use load::{LoadError, Loaded, Options, load};
+pub use load::{Loaded, Options};
 pub use netlink::{Links, News};
-pub use plan::{Impossible, LinkPlan, Plan, SysctlPlan, plan};
+pub use plan::{Hook, LinkPlan, Plan, SysctlPlan};
 pub use ready::readable;
-pub use watcher_common::Counter;
+pub use start::{Probing, StartError, start};
+pub use watcher_common::{Counter, Identity};

@@ -48,6 +48,8 @@ pub enum Input {
     Links(Vec<News>),
     /// Probes counted something.
     Tally(Counts),
+    /// It was tried whether the probes see: why they do not, or nothing.
+    Sight(Option<String>),
     /// A key whose reading may block was read.
     Answer(Answer),
     /// A deployment was announced.
@@ -98,7 +100,7 @@ pub struct Watch {
     next_sweep: Boottime,
     sweep: Option<RunningSweep>,
     losses: Losses,
-    /// Whether a kprobe watches links, and rtnetlink only what it misses.
+    /// Whether programs watch links, and rtnetlink only what it misses.
     link_hook: bool,
     /// Whether this run was the first to look after the boot, and soon.
     saw_the_boot: bool,
@@ -152,7 +154,7 @@ impl Watch {
             next_sweep: now.boot,
             sweep: None,
             losses: Losses::default(),
-            link_hook: watching.link == "kprobe",
+            link_hook: !["netlink", "swept"].contains(&watching.link.as_str()),
             saw_the_boot: saw_the_boot(past.last, now),
             batch: Batch::default(),
             offset: None,
@@ -165,6 +167,7 @@ impl Watch {
                 findings: Vec::new(),
                 unreadable: Vec::new(),
                 last_sweep: None,
+                blind: None,
                 losses: 0,
                 undeclared: 0,
                 foreign: 0,
@@ -236,6 +239,7 @@ impl Watch {
             Input::Hints(hints) => hints.into_iter().for_each(|hint| self.hinted(hint)),
             Input::Links(news) => news.into_iter().for_each(|news| self.link(news, now)),
             Input::Tally(counts) => self.tally(counts, now),
+            Input::Sight(blind) => self.sight(blind, now),
             Input::Answer((key, read)) => {
                 self.slow.answered(&key);
                 if let Some(at) = self.by_key.get(&key).copied() {
@@ -262,6 +266,11 @@ impl Watch {
         .into_iter()
         .flatten()
         .fold(self.next_sweep, Boottime::min)
+    }
+
+    /// Whether everything is about to be read because it is time.
+    pub fn is_sweep_due(&self, now: Boottime) -> bool {
+        self.next_sweep <= now
     }
 
     /// What is still to be told when the daemon stops.
@@ -315,11 +324,30 @@ impl Watch {
         for (what, count) in [
             ("records that the ring had no room for", counts.lost),
             ("results of writes, which did not come within a second", counts.join.unreturned),
-            ("writes that the kprobe did not see: is kernel.ftrace_enabled 0?", counts.join.unseen),
+            // While we are blind, and have said so, this is how it must be.
+            (
+                "writes that the hook did not see",
+                if self.status.blind.is_none() { counts.join.unseen } else { 0 },
+            ),
             ("records that could not be read", counts.join.unreadable),
         ] {
             self.lost(what, count, now);
         }
+    }
+
+    /// Tells when the probes went blind, and when they see again; both times all is read.
+    fn sight(&mut self, blind: Option<String>, now: Now) {
+        let before = std::mem::replace(&mut self.status.blind, blind.clone());
+        let what = match (before, blind) {
+            (None, Some(why)) => why,
+            (Some(_), None) => {
+                "the probes were blind, and see again: what was written meanwhile has no writer".into()
+            }
+            (Some(_), Some(_)) | (None, None) => return,
+        };
+        self.status.losses += 1;
+        self.tell(now, What::Loss(Loss { what, count: None }));
+        self.sweep(SweepReason::Loss, now);
     }
 
     fn lost(&mut self, what: &'static str, count: u64, now: Now) {

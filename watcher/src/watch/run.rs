@@ -16,7 +16,7 @@ use crate::{
     http::Delivery,
     kernel::{Answer, now},
     model::{Boottime, Status},
-    probes::{self, Counter, Join, Links, Loaded},
+    probes::{self, Canary, Counter, Join, Links, Loaded},
     store::{Batch, Work},
 };
 
@@ -42,6 +42,8 @@ pub struct Sources {
     pub ring: Option<Source<Loaded>>,
     /// What joins their records.
     pub join: Join,
+    /// What tells whether they see.
+    pub canary: Option<Canary>,
     /// rtnetlink.
     pub links: Option<Source<Links>>,
     /// The webhook.
@@ -79,7 +81,7 @@ pub async fn run(
                 tracing::info!("{signal}: stopping");
                 return watch;
             }
-            inputs = sources.next(watch.deadline()) => inputs,
+            inputs = sources.next(&watch) => inputs,
         };
     }
 }
@@ -105,14 +107,38 @@ impl Sources {
         taken(&mut self.ring, &mut self.join)
     }
 
+    /// What the programs have said; and, where that is to be known, whether they see.
+    fn heard(&mut self, sing: bool) -> Vec<Input> {
+        let mut inputs = taken(&mut self.ring, &mut self.join);
+        let Some(canary) = &self.canary else { return inputs };
+        if !self.join.suspicious() && !sing {
+            return inputs;
+        }
+        if let Err(error) = canary.sing() {
+            tracing::warn!("whether the programs still see cannot be tried: {error}");
+            return inputs;
+        }
+        let news = taken(&mut self.ring, &mut self.join);
+        // Where the ring was full, or holds more than was taken, it may have been heard.
+        let all = self.ring.as_ref().is_some_and(|source| !source.more)
+            && !news.iter().any(|input| matches!(input, Input::Tally(counts) if counts.lost > 0));
+        let unheard = canary.unheard(self.join.heard());
+        inputs.extend(news);
+        if all || unheard.is_none() {
+            inputs.push(Input::Sight(unheard));
+        }
+        inputs
+    }
+
     /// The next inputs: of the source that has some, or none but the tick at the deadline. Cancelled, it loses
     /// nothing: what has a descriptor is read only after it was awaited.
-    async fn next(&mut self, deadline: Boottime) -> Vec<Input> {
-        let Sources { ring, join, links, deliveries, queries, answers } = self;
+    async fn next(&mut self, watch: &Watch) -> Vec<Input> {
+        let Sources { ring, join, links, deliveries, queries, answers, .. } = self;
+        let deadline = watch.deadline();
         let deadline = join.deadline().map_or(deadline, |due| due.min(deadline));
         tokio::select! {
             biased;
-            () = readable(ring.as_ref()) => taken(ring, join),
+            () = readable(ring.as_ref()) => self.heard(false),
             () = readable(links.as_ref()) => {
                 let mut news = Vec::new();
                 if let Some(Source { inner, .. }) = links
@@ -128,7 +154,7 @@ impl Sources {
             // What leads to a sweep comes after what the probes have said: a sweep knows no writer.
             Some(delivery) = deliveries.recv() => followed_by(taken(ring, join), Input::Delivery(delivery)),
             Some(query) = queries.recv() => vec![Input::Status(query)],
-            () = at(deadline) => followed_by(taken(ring, join), Input::Tick),
+            () = at(deadline) => followed_by(self.heard(watch.is_sweep_due(now().boot)), Input::Tick),
         }
     }
 }

@@ -40,19 +40,19 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         claim: "the_verdict_on_a_host_out_of_sync_is_409_with_the_findings",
-        modes: &[Mode::Kprobe, Mode::Cgroup, Mode::None],
+        modes: &[Mode::Kprobe, Mode::Fexit, Mode::Cgroup, Mode::None],
         needs: Needs::Root,
         run: out_of_sync,
     },
     Scenario {
         claim: "writes_in_the_window_of_a_deployment_are_its_own",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: window,
     },
     Scenario {
         claim: "no_deployment_captures_anew_a_key_with_an_open_finding",
-        modes: &[Mode::Kprobe, Mode::Cgroup, Mode::None],
+        modes: &[Mode::Kprobe, Mode::Fexit, Mode::Cgroup, Mode::None],
         needs: Needs::Root,
         run: not_captured_anew,
     },

@@ -20,25 +20,25 @@ const KEY: &str = "vm.swappiness";
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         claim: "sigterm_ends_it_well_and_leaves_no_program_attached",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: terminated,
     },
     Scenario {
         claim: "sigkill_leaves_no_program_attached",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: killed,
     },
     Scenario {
         claim: "what_was_not_told_before_sigkill_is_told_after_the_restart_and_once",
-        modes: &[Mode::Kprobe, Mode::Cgroup, Mode::None],
+        modes: &[Mode::Kprobe, Mode::Fexit, Mode::Cgroup, Mode::None],
         needs: Needs::Root,
         run: told_after_the_restart,
     },
     Scenario {
         claim: "a_departure_at_the_moment_of_sigkill_is_one_finding",
-        modes: &[Mode::Kprobe, Mode::Cgroup, Mode::None],
+        modes: &[Mode::Kprobe, Mode::Fexit, Mode::Cgroup, Mode::None],
         needs: Needs::Root,
         run: killed_while_departing,
     },
@@ -62,7 +62,7 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         claim: "the_programs_in_the_kernel_log_only_when_asked_to",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: programs_log,
     },

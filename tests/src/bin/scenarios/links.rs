@@ -18,16 +18,11 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         claim: "a_bonds_mtu_and_its_slaves_are_findings_each_of_its_own",
-        modes: &[Mode::Kprobe, Mode::Cgroup, Mode::Netlink],
+        modes: &[Mode::Kprobe, Mode::Fexit, Mode::Cgroup, Mode::Netlink],
         needs: Needs::Bond,
         run: bond,
     },
-    Scenario {
-        claim: "an_equal_mtu_opens_nothing",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
-        needs: Needs::Link,
-        run: equal,
-    },
+    Scenario { claim: "an_equal_mtu_opens_nothing", modes: &Mode::PROBES, needs: Needs::Link, run: equal },
 ];
 
 fn every_way(mode: Mode) {
@@ -42,7 +37,7 @@ fn every_way(mode: Mode) {
         assert_eq!(opened["expected"], original, "{way:?}: {opened}");
         assert_eq!(opened["seen_by"], mode.link_seen_by(), "{way:?}: {opened}");
         match mode {
-            Mode::Kprobe => assert_is_me(&opened["writer"]),
+            Mode::Kprobe | Mode::Fexit => assert_is_me(&opened["writer"]),
             Mode::Cgroup | Mode::Netlink | Mode::None => {
                 assert_eq!(opened["writer"], Value::Null, "{opened}")
             }
@@ -64,7 +59,7 @@ fn bond(mode: Mode) {
         assert_eq!(link.mtu(), "1400", "{}", link.name);
         let opened = driftd.wait_for_opened(&link.key(), "1400");
         assert_eq!(opened["seen_by"], mode.link_seen_by(), "{opened}");
-        if mode == Mode::Kprobe {
+        if mode.is_hook() {
             assert_is_me(&opened["writer"]);
         }
     }

@@ -14,7 +14,7 @@ const KEY: &str = "vm.swappiness";
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         claim: "of_20000_writes_through_a_ring_of_one_page_the_loss_is_told_and_the_last_value_found",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: burst,
     },

@@ -7,10 +7,12 @@
     reason = "a scenario that cannot go on says so and stops, as a test does"
 )]
 
+mod blindness;
 mod deployments;
 mod harness;
 mod lifecycle;
 mod links;
+mod lockdown;
 mod losses;
 mod namespaces;
 mod sysctls;
@@ -42,6 +44,8 @@ enum Needs {
     Link,
     /// A bond.
     Bond,
+    /// A kernel of its own: it is no longer the same for others meanwhile.
+    Vm,
 }
 
 impl Needs {
@@ -55,6 +59,7 @@ impl Needs {
                 Some("not root")
             }
             Needs::Link if Link::new("driftd9").is_err() => Some("this kernel has neither dummy nor veth"),
+            Needs::Vm => Some("it changes the kernel for all"),
             Needs::Bond if Link::bond("driftd9", &[]).is_err() => Some("this kernel has no bonding"),
             _ => None,
         }
@@ -78,8 +83,11 @@ fn main() -> ExitCode {
         links::SCENARIOS,
         namespaces::SCENARIOS,
         losses::SCENARIOS,
+        blindness::SCENARIOS,
         lifecycle::SCENARIOS,
         deployments::SCENARIOS,
+        // After it nothing reads the kernel's memory any more.
+        lockdown::SCENARIOS,
     ];
     let mut trials = Vec::new();
     let mut left_out: Vec<(&str, usize)> = Vec::new();

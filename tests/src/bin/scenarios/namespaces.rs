@@ -13,25 +13,25 @@ use crate::{Needs, Scenario, sysctls::assert_is_me};
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         claim: "a_sysctl_written_in_another_network_namespace_opens_nothing_here",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: sysctls_elsewhere,
     },
     Scenario {
         claim: "an_mtu_set_in_another_network_namespace_opens_nothing_here",
-        modes: &[Mode::Kprobe, Mode::Cgroup, Mode::Netlink],
+        modes: &[Mode::Kprobe, Mode::Fexit, Mode::Cgroup, Mode::Netlink],
         needs: Needs::Root,
         run: mtu_elsewhere,
     },
     Scenario {
         claim: "a_descriptor_opened_here_and_written_from_another_network_namespace_is_drift_here",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: descriptor_carried_away,
     },
     Scenario {
         claim: "writes_in_another_network_namespace_are_counted_and_shown_only_when_asked_for",
-        modes: &[Mode::Kprobe],
+        modes: &Mode::HOOKS,
         needs: Needs::Root,
         run: foreign_writes,
     },

@@ -20,37 +20,37 @@ pub const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         claim: "a_sysctl_changed_by_write_pwrite_or_writev_is_a_finding_that_names_the_writer",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: every_way,
     },
     Scenario {
         claim: "a_write_through_a_second_procfs_mount_is_the_same_keys",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: second_mount,
     },
     Scenario {
         claim: "a_write_from_a_child_cgroup_is_seen_and_names_the_cgroup",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: child_cgroup,
     },
     Scenario {
         claim: "an_equal_write_is_a_touch_and_opens_nothing",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: equal_write,
     },
     Scenario {
         claim: "a_refused_write_is_a_touch_and_opens_nothing",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: refused_write,
     },
     Scenario {
         claim: "a_value_changed_and_put_back_within_settle_is_a_touch",
-        modes: &[Mode::Kprobe, Mode::Cgroup],
+        modes: &Mode::PROBES,
         needs: Needs::Root,
         run: put_back,
     },
@@ -160,7 +160,7 @@ fn refused_write(mode: Mode) {
     host::write(swappiness.path(), "much").expect_err("the kernel wants a number");
     let touch = driftd.wait_for_kind("touch", KEY);
     assert_eq!(touch["requested"], "much", "{touch}");
-    if mode == Mode::Kprobe {
+    if mode.is_hook() {
         assert_eq!(touch["reason"], "refused", "{touch}");
         assert_eq!(touch["result"], -i64::from(libc::EINVAL), "{touch}");
     }

@@ -157,7 +157,7 @@ fn a_mistake_at_the_top_says_what_was_found_and_what_was_wanted() {
         &format!("socket: /{}", "a".repeat(107)),
         "1:9 found a path of 108 bytes, wanted at most 107 | the kernel takes no longer name for a socket",
     );
-    let probes = "`auto`, `kprobe`, `cgroup`, `netlink`, `none`";
+    let probes = "`auto`, `kprobe`, `fexit`, `cgroup`, `netlink`, `none`";
     check("probes: all", &format!("1:9 found `all`, wanted one of {probes}"));
     check("probes: Kprobe", &format!("1:9 found `Kprobe`, wanted one of {probes} | did you mean `kprobe`?"));
     check("sweep: 60", "1:8 found `60`, wanted a duration such as `30s` | add the unit: `60s`");

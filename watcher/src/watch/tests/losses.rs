@@ -65,7 +65,7 @@ fn each_kind_of_loss_has_its_words_and_what_is_no_loss_is_only_counted() {
         host.handle(Input::Tally(Counts { foreign: 5, join, ..Counts::default() })),
         [
             "loss: 1 results of writes, which did not come within a second",
-            "loss: 2 writes that the kprobe did not see: is kernel.ftrace_enabled 0?",
+            "loss: 2 writes that the hook did not see",
             "loss: 3 records that could not be read"
         ]
     );
