@@ -203,10 +203,11 @@ fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
     let Writer { pid, comm, uid, login_uid, parent_pid, parent_comm, .. } = writer;
     let login =
         login_uid.filter(|login| login != uid).map_or(String::new(), |login| format!(", login uid {login}"));
-    format!(
-        "by {comm} (pid {pid}, uid {uid}{login}, parent {parent_comm} {parent_pid}), seen by {}",
-        seen_by.as_str()
-    )
+    let parent = match parent_pid {
+        0 => String::new(),
+        pid => format!(", parent {parent_comm} {pid}"),
+    };
+    format!("by {comm} (pid {pid}, uid {uid}{login}{parent}), seen by {}", seen_by.as_str())
 }
 
 fn under(commit: Option<&CommitId>, in_window: bool) -> String {
@@ -310,7 +311,7 @@ mod tests {
             "reason":"refused","writes":3}"#;
         check(
             touch,
-            r"2026-08-01T10:20:00Z touch      vm.swappiness is 60, write refused (-1 was asked for) (errno 22), 3 writes, by a\u{1b}[2J\nb (pid 1, uid 0, parent  0), seen by kprobe",
+            r"2026-08-01T10:20:00Z touch      vm.swappiness is 60, write refused (-1 was asked for) (errno 22), 3 writes, by a\u{1b}[2J\nb (pid 1, uid 0), seen by kprobe",
         );
     }
 }
