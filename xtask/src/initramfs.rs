@@ -4,12 +4,13 @@
 //! It holds our PID 1, driftd, the scenarios, the modules they need, and the order to load these in.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use crate::modules;
 
 /// An archive being written.
 struct Archive {
@@ -81,11 +82,8 @@ impl Archive {
     }
 }
 
-/// What the scenarios need and Debian builds as modules.
-const MODULES: [&str; 3] = ["dummy", "bonding", "veth"];
-
 /// The whole archive. The programs are `(path inside, path here)`.
-pub fn build(programs: &[(&str, PathBuf)], modules: Option<&Path>) -> Result<Vec<u8>> {
+pub fn build(programs: &[(&str, PathBuf)], modules_dir: Option<&Path>) -> Result<Vec<u8>> {
     let mut archive = Archive::new();
     for directory in ["bin", "dev", "modules", "proc", "run", "sys", "tmp"] {
         archive.directory(directory);
@@ -95,71 +93,14 @@ pub fn build(programs: &[(&str, PathBuf)], modules: Option<&Path>) -> Result<Vec
         archive.program(inside, &content);
     }
     let mut order = String::new();
-    if let Some(directory) = modules {
-        for module in load_order(directory, &MODULES)? {
+    if let Some(directory) = modules_dir {
+        for module in modules::load_order(directory, &modules::WANTED)? {
             archive.file(&format!("modules/{}.ko", module.name), &module.content);
             order += &format!("{}.ko\n", module.name);
         }
     }
     archive.file("modules/order", order.as_bytes());
     Ok(archive.finish())
-}
-
-/// A module, read.
-struct Module {
-    name: String,
-    content: Vec<u8>,
-}
-
-/// The modules wanted and those they need, each after what it needs. What is not there is built in, or the
-/// scenario that needs it will say so.
-///
-/// What a module needs stands in the module: `modules.dep` is made on installation, and nothing is installed here.
-fn load_order(directory: &Path, wanted: &[&str]) -> Result<Vec<Module>> {
-    let mut files = BTreeMap::new();
-    list(&directory.join("kernel"), &mut files)?;
-    let mut order = Vec::new();
-    for name in wanted {
-        add(name, &files, &mut order, 0)?;
-    }
-    Ok(order)
-}
-
-/// Adds a module after those it needs.
-fn add(name: &str, files: &BTreeMap<String, PathBuf>, order: &mut Vec<Module>, depth: u32) -> Result<()> {
-    if depth > 16 {
-        bail!("the modules that `{name}` needs go round in a circle");
-    }
-    let Some(path) = files.get(name) else { return Ok(()) };
-    if order.iter().any(|module| module.name == name) {
-        return Ok(());
-    }
-    let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    for needed in needs(&content) {
-        add(&needed, files, order, depth + 1)?;
-    }
-    order.push(Module { name: name.to_owned(), content });
-    Ok(())
-}
-
-/// Finds the module files below a directory, by the name the kernel calls them by.
-fn list(directory: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
-        let path = entry?.path();
-        if path.is_dir() {
-            list(&path, files)?;
-        } else if let Some(name) = path.file_name().and_then(|n| n.to_str()?.strip_suffix(".ko")) {
-            files.insert(name.replace('-', "_"), path);
-        }
-    }
-    Ok(())
-}
-
-/// The modules that a module needs: the `depends=` text in its `.modinfo` section, where texts end with a zero.
-fn needs(module: &[u8]) -> Vec<String> {
-    let mut texts = module.split(|byte| *byte == 0).filter_map(|text| text.strip_prefix(b"depends="));
-    let text = String::from_utf8_lossy(texts.next().unwrap_or_default()).into_owned();
-    text.split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
 }
 
 #[cfg(test)]
@@ -179,23 +120,5 @@ mod tests {
         assert_eq!(&bytes[124..130], b"070701");
         assert_eq!(&bytes[234..], b"TRAILER!!!\0\0\0\0");
         assert!(bytes.len().is_multiple_of(4));
-    }
-
-    #[test]
-    fn a_module_comes_after_what_it_needs_and_only_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let drivers = dir.path().join("kernel/drivers/net");
-        fs::create_dir_all(&drivers).unwrap();
-        for (file, info) in [
-            ("bonding.ko", "license=GPL\0depends=tls,ip6-tunnel\0name=bonding\0"),
-            ("tls.ko", "depends=\0"),
-            ("ip6-tunnel.ko", "\0depends=tls\0"),
-            ("dummy.ko", "\0depends=\0"),
-        ] {
-            fs::write(drivers.join(file), info).unwrap();
-        }
-        let order = load_order(dir.path(), &["dummy", "bonding", "veth"]).unwrap();
-        let names: Vec<&str> = order.iter().map(|module| module.name.as_str()).collect();
-        assert_eq!(names, ["dummy", "tls", "ip6_tunnel", "bonding"]);
     }
 }

@@ -1,11 +1,17 @@
 //! What a developer of driftd runs: `cargo xtask COMMAND`. Arguments in, exit code out; one file per command.
 
 mod bpf;
+mod claims;
+mod guest;
 mod initramfs;
 mod kernels;
+mod matrix;
+mod modules;
 mod process;
 mod qemu;
 mod run;
+mod sources;
+mod table;
 mod tally;
 mod test;
 mod tidy;

@@ -11,15 +11,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{kernels::Kernel, tally::Tally};
+use crate::{
+    claims::{Claim, Claims},
+    kernels::Kernel,
+    matrix::Boot,
+    process,
+    tally::Tally,
+};
 
 /// What runs the guest's instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Accel {
     /// qemu itself, in software: works everywhere
+    #[default]
     Tcg,
     /// The processor: quicker, where the machine has a KVM that works
     Kvm,
@@ -29,7 +36,7 @@ pub enum Accel {
 #[derive(Debug)]
 pub enum Ended {
     /// PID 1 gave its verdict.
-    Verdict { ok: bool, tally: Tally },
+    Verdict { ok: bool, tally: Tally, claims: Vec<Claim> },
     /// It ended before PID 1 said a word: nothing of ours has run yet.
     BeforePid1 { why: String },
     /// It ended after that and without a verdict.
@@ -37,7 +44,7 @@ pub enum Ended {
 }
 
 /// The program that runs the VM.
-pub const PROGRAM: &str = "qemu-system-x86_64";
+const PROGRAM: &str = "qemu-system-x86_64";
 
 /// The first thing PID 1 prints (tests/src/bin/init.rs).
 const PID1_SPEAKS: &str = "driftd-vm: pid 1 speaks";
@@ -64,13 +71,53 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// How long the kernel may go on printing after a fatal line, for the log.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Boots once. The console is kept in `log`; what PID 1 and the scenarios print is shown as it comes.
-pub fn boot(kernel: &Kernel, initrd: &Path, accel: Accel, arguments: &[String], log: &Path) -> Result<Ended> {
-    let mut log = fs::File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut machine = Machine::start(kernel, initrd, accel, arguments)?;
+/// Makes sure that there is a qemu: on Debian root gets it from apt, else it is said what to install.
+pub fn install() -> Result<()> {
+    const PACKAGE: &str = "qemu-system-x86";
+    if process::find(PROGRAM).is_some() {
+        return Ok(());
+    }
+    if process::find("apt-get").is_none() || !process::is_root() {
+        bail!(
+            "there is no `{PROGRAM}` here\nhint: on Debian, `apt-get install --no-install-recommends {PACKAGE}` as root"
+        );
+    }
+    println!("installing {PACKAGE}, because there is no `{PROGRAM}` here");
+    let install = || {
+        let mut command = Command::new("apt-get");
+        command.args(["install", "--yes", "--quiet=2", "--no-install-recommends", PACKAGE]);
+        process::check(command.env("DEBIAN_FRONTEND", "noninteractive"))
+    };
+    // The lists of packages may be missing or old: then they are fetched, and it is tried once more.
+    install().or_else(|_| {
+        process::check(Command::new("apt-get").args(["update", "--quiet=2"]))?;
+        install()
+    })
+}
+
+/// One boot, ready to be made.
+pub struct Run<'a> {
+    /// How it boots; its name stands before each of its lines.
+    pub boot: &'a Boot,
+    /// What it boots.
+    pub kernel: &'a Kernel,
+    /// The archive with our programs.
+    pub initrd: &'a Path,
+    /// What runs the guest.
+    pub accel: Accel,
+    /// Only the scenarios whose names contain one of these; all where it is empty.
+    pub filter: &'a [String],
+    /// Where the console is kept.
+    pub log: &'a Path,
+}
+
+/// Boots once. The console is kept in the log; what PID 1 and the scenarios print is shown as it comes.
+pub fn boot(run: &Run) -> Result<Ended> {
+    let mut log = fs::File::create(run.log).with_context(|| format!("cannot write {}", run.log.display()))?;
+    let mut machine = Machine::start(run)?;
     let lines = machine.lines();
     let start = Instant::now();
-    let mut reader = Reader::default();
+    let mut reader = Reader { name: run.boot.name.clone(), ..Reader::default() };
     let mut deadline = start + SILENCE;
     let why = loop {
         match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
@@ -105,12 +152,16 @@ pub fn boot(kernel: &Kernel, initrd: &Path, accel: Accel, arguments: &[String], 
 /// Reads the console line by line.
 #[derive(Default)]
 struct Reader {
+    /// What stands before each line that is shown.
+    name: String,
     /// Whether PID 1 has spoken.
     pid1: bool,
     /// The first line that says that the kernel is broken.
     fatal: Option<String>,
     /// What the runner in the guest counted.
     tally: Tally,
+    /// What it said of each scenario.
+    claims: Claims,
     /// The last lines, for a boot that dies without a word.
     tail: VecDeque<String>,
 }
@@ -125,7 +176,8 @@ impl Reader {
         // The serial console may hold the end of a line of the firmware's before it.
         self.pid1 |= line.contains(PID1_SPEAKS);
         if self.pid1 {
-            println!("{line}");
+            println!("{} | {line}", self.name);
+            self.claims.take(line);
         }
         if self.fatal.is_none() && FATAL.iter().any(|word| line.contains(word)) {
             self.fatal = Some(line.trim().to_owned());
@@ -134,7 +186,8 @@ impl Reader {
             self.tally += tally;
         }
         let (_, verdict) = line.split_once(VERDICT)?;
-        Some(Ended::Verdict { ok: verdict.trim() == "ok", tally: self.tally })
+        let claims = std::mem::take(&mut self.claims).finish();
+        Some(Ended::Verdict { ok: verdict.trim() == "ok", tally: self.tally, claims })
     }
 
     /// What it was, when nothing more comes.
@@ -148,28 +201,37 @@ impl Reader {
     }
 }
 
+/// What the kernel is told. `panic=-1` with `-no-reboot` makes a panic end qemu. What follows `--` is given to PID 1.
+fn command_line(run: &Run) -> String {
+    let mut words = vec!["console=ttyS0", "panic=-1"];
+    words.extend(run.boot.command_line.iter().map(String::as_str));
+    words.push("--");
+    words.extend(run.filter.iter().map(String::as_str));
+    words.join(" ")
+}
+
 /// A running qemu; ends with the value.
 struct Machine {
     child: Child,
 }
 
 impl Machine {
-    fn start(kernel: &Kernel, initrd: &Path, accel: Accel, arguments: &[String]) -> Result<Machine> {
-        let accel = match accel {
-            Accel::Tcg => "tcg",
+    fn start(run: &Run) -> Result<Machine> {
+        let accel = match run.accel {
+            // One thread for all processors: they take turns at any instruction, on a host with one core too.
+            Accel::Tcg => "tcg,thread=single",
             Accel::Kvm => "kvm",
         };
-        // `panic=-1` with `-no-reboot` makes a panic end qemu. What follows `--` is given to PID 1.
-        let append = format!("console=ttyS0 panic=-1 -- {}", arguments.join(" "));
         let mut command = Command::new(PROGRAM);
         command
-            .args(["-M", "q35", "-accel", accel, "-smp", "1", "-cpu", "max", "-m", "1024"])
+            .args(["-M", "q35", "-accel", accel, "-smp", &run.boot.processors.to_string()])
+            .args(["-cpu", "max", "-m", "1024"])
             .args(["-nodefaults", "-display", "none", "-no-reboot", "-serial", "stdio"])
             .arg("-kernel")
-            .arg(&kernel.image)
+            .arg(&run.kernel.image)
             .arg("-initrd")
-            .arg(initrd)
-            .args(["-append", &append])
+            .arg(run.initrd)
+            .args(["-append", &command_line(run)])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let child = command.spawn().with_context(|| format!("cannot start {command:?}"))?;
@@ -225,9 +287,15 @@ mod tests {
     fn the_verdict_is_one_line_and_the_tests_are_counted() {
         let console = "[0.1] Linux\ndriftd-vm: pid 1 speaks\ntest result: ok. 3 passed; 0 failed; 0 ignored\n\
                        driftd-vm: verdict ok\n";
-        assert!(matches!(read(console), Ended::Verdict { ok: true, tally: Tally { passed: 3, failed: 0 } }));
+        assert!(matches!(
+            read(console),
+            Ended::Verdict { ok: true, tally: Tally { passed: 3, failed: 0 }, .. }
+        ));
         let console = "driftd-vm: pid 1 speaks\ndriftd-vm: verdict failed: exit status: 101\n";
-        assert!(matches!(read(console), Ended::Verdict { ok: false, tally: Tally { passed: 0, failed: 0 } }));
+        assert!(matches!(
+            read(console),
+            Ended::Verdict { ok: false, tally: Tally { passed: 0, failed: 0 }, .. }
+        ));
     }
 
     #[test]

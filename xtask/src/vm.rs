@@ -1,25 +1,44 @@
-//! `cargo xtask vm`: boots each kernel once, under qemu, with our own PID 1, and runs the scenarios there.
+//! `cargo xtask vm`: boots kernels under qemu with our own PID 1, and runs the scenarios there. Which kernels there
+//! are and how they are booted stands in tests/kernels.toml; here it is decided what a failure of one means.
 
 use std::{
-    env, fs,
-    path::PathBuf,
-    process::{Command, ExitCode},
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Instant,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::{
-    initramfs,
-    kernels::{self, Kernel},
-    process,
+    claims::Claim,
+    guest::{self, Programs},
+    kernels::{Archive, Kernel},
+    matrix::{Boot, Matrix, Need},
     qemu::{self, Accel, Ended},
+    table::{self, Column},
     tally::Tally,
 };
 
 /// What can be asked for.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Options {
+    /// Make every boot of tests/kernels.toml, not only that of the first kernel that is required
+    #[arg(long, conflicts_with_all = ["boot", "kernel"])]
+    all: bool,
+    /// Make this boot of tests/kernels.toml: a kernel's series, or the name of a further boot
+    #[arg(long, visible_alias = "series", value_name = "NAME", conflicts_with = "kernel")]
+    boot: Vec<String>,
+    /// Write what came of it to docs/kernels.md, and which newest kernel passed to tests/kernels.toml
+    #[arg(long, requires = "all", conflicts_with = "filter")]
+    write: bool,
     /// Boot this kernel image instead of Debian's
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
@@ -27,25 +46,36 @@ pub struct Options {
     #[arg(long, value_name = "DIR", requires = "kernel")]
     modules: Option<PathBuf>,
     /// What runs the guest
-    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
+    #[arg(long, value_enum, default_value_t)]
     accel: Accel,
+    /// How many guests may run side by side [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
     /// Run only the scenarios whose names contain one of these
     filter: Vec<String>,
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        Options { kernel: None, modules: None, accel: Accel::Tcg, filter: Vec::new() }
+impl Options {
+    /// Every boot, with everything.
+    pub fn all() -> Options {
+        Options { all: true, ..Options::default() }
     }
 }
 
 /// What came of all boots.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The tests of all boots together.
+    /// The tests of all boots together, without those whose failure is no failure of ours.
     pub tally: Tally,
     /// What to say in closing, a line each.
     pub closing: Vec<String>,
+}
+
+impl Report {
+    /// Says something that fails nothing, so that nobody can overlook it.
+    fn tell(&mut self, what: &str, hint: &str) {
+        self.closing.push(format!("\n*** {what}\n*** hint: {hint}\n"));
+    }
 }
 
 /// How often a boot that dies before PID 1 speaks is tried. Some kernels die so under emulation now and then, before
@@ -55,6 +85,7 @@ const TRIES: u32 = 5;
 /// The command.
 pub fn run(options: &Options) -> Result<ExitCode> {
     let report = boot_all(options)?;
+    println!();
     for line in &report.closing {
         println!("{line}");
     }
@@ -62,121 +93,216 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(if report.tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Boots every kernel there is to boot, one after the other.
+/// A boot with all that it needs.
+struct Ready {
+    boot: Boot,
+    kernel: Kernel,
+    initrd: PathBuf,
+    /// Only the scenarios whose names contain one of these.
+    filter: Vec<String>,
+    /// What its failure means.
+    counts: Counts,
+}
+
+/// What a boot's failure means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// It is a failure.
+    Fully,
+    /// It is told: nothing has passed on this kernel yet.
+    Told,
+}
+
+/// Makes the boots that were asked for.
 pub fn boot_all(options: &Options) -> Result<Report> {
     let mut report = Report::default();
-    let kernels = match &options.kernel {
-        Some(image) => vec![own_kernel(image, options.modules.as_ref())?],
-        None => match kernels::fetch()? {
-            Ok(kernels) => kernels,
-            Err(why) => {
-                report.closing.push(format!(
-                    "\n*** NO KERNEL WAS BOOTED: {why}, so Debian's kernels cannot be fetched.\n\
-                     *** The scenarios that need kprobes have NOT been run.\n\
-                     *** hint: `cargo xtask vm --kernel FILE --modules DIR` boots a kernel you have.\n"
-                ));
-                return Ok(report);
-            }
-        },
-    };
-    need_qemu()?;
-    let programs = build_programs()?;
-    for kernel in &kernels {
-        let (tally, line) = boot_one(kernel, &programs, options)?;
-        report.tally += tally;
-        report.closing.push(line);
+    fs::create_dir_all(crate::target().join("vm"))?;
+    let matrix = Matrix::read()?;
+    let Some(mut ready) = kernels(options, &matrix, &mut report)? else { return Ok(report) };
+    qemu::install()?;
+    let programs = guest::build_programs()?;
+    pack(&mut ready, &programs)?;
+    let mut columns = Vec::new();
+    for (ready, booted) in ready.iter().zip(boot_each(&ready, options)?) {
+        judge(ready, &booted, &mut report);
+        if let Some(claims) = booted.claims {
+            columns.push(Column { boot: ready.boot.clone(), kernel: ready.kernel.clone(), claims });
+        }
+    }
+    if options.write {
+        table::write(&matrix, &columns)?;
     }
     Ok(report)
 }
 
+/// The kernels to boot, fetched, and how to boot each; what cannot be had is told. `None` where there is none to be
+/// had at all.
+fn kernels(options: &Options, matrix: &Matrix, report: &mut Report) -> Result<Option<Vec<Ready>>> {
+    let ready = |boot: Boot, kernel: Kernel, counts| {
+        let filter = if options.filter.is_empty() { boot.filter.clone() } else { options.filter.clone() };
+        Ready { boot, kernel, initrd: PathBuf::new(), filter, counts }
+    };
+    if let Some(image) = &options.kernel {
+        let kernel = own_kernel(image, options.modules.as_ref())?;
+        return Ok(Some(vec![ready(Boot::plain("own"), kernel, Counts::Fully)]));
+    }
+    let mut boots = match (options.all, options.boot.as_slice()) {
+        (true, _) => matrix.boots.clone(),
+        (false, []) => vec![matrix.first()?],
+        (false, names) => matrix.named(names)?,
+    };
+    // A boot for certain scenarios has no others.
+    boots.retain(|boot| !options.all || options.filter.is_empty() || boot.filter.is_empty());
+    let archive = match Archive::of_this_machine() {
+        Ok(archive) => archive,
+        Err(why) => {
+            report.tell(
+                &format!(
+                    "NO KERNEL WAS BOOTED: {why}, so Debian's kernels cannot be fetched.\n\
+                     *** The scenarios that need kprobes have NOT been run."
+                ),
+                "`cargo xtask vm --kernel FILE --modules DIR` boots a kernel you have.",
+            );
+            return Ok(None);
+        }
+    };
+    let mut all = Vec::new();
+    for wanted in &matrix.kernels {
+        let of_it: Vec<Boot> = boots.iter().filter(|boot| boot.series == wanted.series).cloned().collect();
+        if of_it.is_empty() {
+            continue;
+        }
+        match archive.fetch(wanted) {
+            Ok(kernel) => {
+                let counts = if wanted.must_pass(&kernel.version) { Counts::Fully } else { Counts::Told };
+                all.extend(of_it.into_iter().map(|boot| ready(boot, kernel.clone(), counts)));
+            }
+            Err(why) if wanted.need == Need::Required => {
+                report
+                    .closing
+                    .push(format!("scenarios in a VM, Linux {}: not booted: {why:#}", wanted.series));
+                report.tally += Tally::FAILURE;
+            }
+            Err(why) => report.tell(
+                &format!("LINUX {} WAS NOT BOOTED: {why:#}", wanted.series.to_uppercase()),
+                "see whether the mirrors still have its suites, and put tests/kernels.toml right.",
+            ),
+        }
+    }
+    // In the order of the file, which is that of the table.
+    all.sort_by_key(|ready| boots.iter().position(|boot| *boot == ready.boot));
+    Ok(Some(all))
+}
+
 /// The kernel that was given.
-fn own_kernel(image: &PathBuf, modules: Option<&PathBuf>) -> Result<Kernel> {
+fn own_kernel(image: &Path, modules: Option<&PathBuf>) -> Result<Kernel> {
     let whole =
-        |path: &PathBuf| fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()));
+        |path: &Path| fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()));
     let image = whole(image)?;
-    Ok(Kernel { name: image.display().to_string(), modules: modules.map(whole).transpose()?, image })
+    let name = image.display().to_string();
+    Ok(Kernel { version: name.clone(), name, modules: modules.map(|dir| whole(dir)).transpose()?, image })
 }
 
-/// Makes sure that there is a qemu: on Debian root gets it from apt, else it is said what to install.
-fn need_qemu() -> Result<()> {
-    const PACKAGE: &str = "qemu-system-x86";
-    if process::find(qemu::PROGRAM).is_some() {
-        return Ok(());
+/// Packs what runs in the guests, once for each kernel.
+fn pack(all: &mut [Ready], programs: &Programs) -> Result<()> {
+    let mut packed: Vec<(String, PathBuf)> = Vec::new();
+    for ready in all {
+        let series = &ready.boot.series;
+        ready.initrd = match packed.iter().find(|(other, _)| other == series) {
+            Some((_, initrd)) => initrd.clone(),
+            None => guest::pack(programs, series, ready.kernel.modules.as_deref())?,
+        };
+        packed.push((series.clone(), ready.initrd.clone()));
     }
-    if process::find("apt-get").is_none() || !process::is_root() {
-        bail!(
-            "there is no `{}` here\nhint: on Debian, `apt-get install --no-install-recommends {PACKAGE}` as root",
-            qemu::PROGRAM
-        );
-    }
-    println!("installing {PACKAGE}, because there is no `{}` here", qemu::PROGRAM);
-    let install = || {
-        let mut command = Command::new("apt-get");
-        command.args(["install", "--yes", "--quiet=2", "--no-install-recommends", PACKAGE]);
-        process::check(command.env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    // The lists of packages may be missing or old: then they are fetched, and it is tried once more.
-    install().or_else(|_| {
-        process::check(Command::new("apt-get").args(["update", "--quiet=2"]))?;
-        install()
-    })
+    Ok(())
 }
 
-/// Builds what runs in the guest, static: there is nothing else in it to load.
-fn build_programs() -> Result<Vec<(&'static str, PathBuf)>> {
-    let target = match env::consts::ARCH {
-        "x86_64" => "x86_64-unknown-linux-gnu",
-        other => bail!("no VM can be started on `{other}` yet: x86_64 is wanted"),
-    };
-    let dir = crate::target().join("guest");
-    println!("building driftd and the scenarios for the VM");
-    let mut cargo = process::cargo();
-    cargo
-        .args(["build", "--quiet", "--locked", "--profile", "guest", "--target", target])
-        .arg("--target-dir")
-        .arg(&dir)
-        .args(["--package", "watcher", "--package", "driftd-tests"])
-        .args(["--bin", "driftd", "--bin", "init", "--bin", "scenarios"])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
-    process::check(&mut cargo)?;
-    let built = dir.join(target).join("guest");
-    Ok(vec![
-        ("init", built.join("init")),
-        ("bin/driftd", built.join("driftd")),
-        ("bin/scenarios", built.join("scenarios")),
-    ])
+/// What came of one boot.
+struct Booted {
+    /// The tests that were counted; at least one failure where it failed as a whole.
+    tally: Tally,
+    /// What it was, for people.
+    summary: String,
+    /// What came of each scenario, if it got as far as its verdict.
+    claims: Option<Vec<Claim>>,
 }
 
-/// Boots one kernel, again where it dies before PID 1 speaks; the tests counted, and a closing line.
-fn boot_one(kernel: &Kernel, programs: &[(&str, PathBuf)], options: &Options) -> Result<(Tally, String)> {
-    let dir = crate::target().join("vm");
-    fs::create_dir_all(&dir)?;
-    let initrd = dir.join("initramfs.cpio");
-    let archive = initramfs::build(programs, kernel.modules.as_deref())?;
-    fs::write(&initrd, archive).with_context(|| format!("cannot write {}", initrd.display()))?;
-    let log = dir.join("console.log");
-    let name = &kernel.name;
+/// Makes all boots, as many side by side as may be; what came of them, in their order. An emulated guest keeps one
+/// processor busy, however many it has itself.
+fn boot_each(all: &[Ready], options: &Options) -> Result<Vec<Booted>> {
+    let workers = options.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let next = AtomicUsize::new(0);
+    let (send, receive) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..workers.min(all.len()) {
+            let (send, next) = (send.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(ready) = all.get(index) else { break };
+                    // Nobody listens only where another boot could not be started.
+                    let _ = send.send((index, boot_one(ready, options.accel)));
+                }
+            });
+        }
+    });
+    drop(send);
+    let mut booted: Vec<_> = receive.iter().collect();
+    booted.sort_by_key(|(index, _)| *index);
+    booted.into_iter().map(|(_, booted)| booted).collect()
+}
+
+/// Makes one boot, again where it dies before PID 1 speaks.
+fn boot_one(ready: &Ready, accel: Accel) -> Result<Booted> {
+    let Ready { boot, kernel, initrd, filter, .. } = ready;
+    let log = crate::target().join("vm").join(format!("{}.log", boot.name));
     let mut died = String::new();
     for attempt in 1..=TRIES {
-        println!("\nbooting Linux {name} (the console is kept in {})", log.display());
-        let ended = qemu::boot(kernel, &initrd, options.accel, &options.filter, &log)?;
-        let (tally, line) = match ended {
+        println!("{} | booting Linux {} (the console is kept in {})", boot.name, kernel.name, log.display());
+        let start = Instant::now();
+        let ended = qemu::boot(&qemu::Run { boot, kernel, initrd, accel, filter, log: &log })?;
+        let took = start.elapsed().as_secs();
+        let (tally, what, claims) = match ended {
             Ended::BeforePid1 { why } => {
-                println!("boot {attempt} of at most {TRIES} died before PID 1 spoke: {why}");
+                println!("{} | boot {attempt} of at most {TRIES} died before PID 1 spoke: {why}", boot.name);
                 died = format!(" ({attempt} boots died before PID 1 spoke)");
                 continue;
             }
-            Ended::Verdict { ok: true, tally: Tally { passed: 0, failed: 0 } } => {
-                (Tally::FAILURE, "no scenario was run".to_owned())
+            Ended::Verdict { ok: true, tally: Tally { passed: 0, failed: 0 }, .. } => {
+                (Tally::FAILURE, "no scenario was run".to_owned(), None)
             }
-            Ended::Verdict { ok: true, tally } => (tally, tally.to_string()),
-            Ended::Verdict { ok: false, tally } => (tally.failed(), format!("failed, {tally}")),
+            Ended::Verdict { ok: true, tally, claims } => (tally, tally.to_string(), Some(claims)),
+            Ended::Verdict { ok: false, tally, claims } => {
+                (tally.failed(), format!("failed, {tally}"), Some(claims))
+            }
             Ended::WithoutVerdict { why, tally } => {
-                (tally.failed(), format!("no verdict: {why} (until then {tally})"))
+                (tally.failed(), format!("no verdict: {why} (until then {tally})"), None)
             }
         };
-        return Ok((tally, format!("scenarios in a VM, Linux {name}: {line}{died}")));
+        return Ok(Booted { tally, summary: format!("{what}, in {took} s{died}"), claims });
     }
-    Ok((Tally::FAILURE, format!("scenarios in a VM, Linux {name}: {TRIES} boots died before PID 1 spoke")))
+    let summary = format!("{TRIES} boots died before PID 1 spoke");
+    Ok(Booted { tally: Tally::FAILURE, summary, claims: None })
+}
+
+/// Counts and tells what came of a boot.
+fn judge(ready: &Ready, booted: &Booted, report: &mut Report) {
+    let Ready { boot, kernel, counts, .. } = ready;
+    let how = boot.how();
+    let how = if how.is_empty() { how } else { format!(", with {how}") };
+    report.closing.push(format!("scenarios in a VM, Linux {}{how}: {}", kernel.name, booted.summary));
+    match counts {
+        Counts::Fully => report.tally += booted.tally,
+        Counts::Told if booted.tally.failed == 0 => {
+            report.tally += booted.tally;
+            report.tell(
+                &format!("LINUX {} PASSED FOR THE FIRST TIME", kernel.version),
+                "`cargo xtask vm --all --write` notes it, and from then on it must pass.",
+            );
+        }
+        Counts::Told => report.tell(
+            &format!("LINUX {} FAILED, and is told and not counted: it has never passed.", kernel.version),
+            "find out what is new in it; what passes is noted by `cargo xtask vm --all --write`.",
+        ),
+    }
 }

@@ -63,6 +63,9 @@ fn prepare() -> std::result::Result<(), String> {
     // From here on only what is wrong with the kernel may come between the lines of the scenarios.
     fs::write("/proc/sys/kernel/printk", "4")
         .map_err(|error| format!("cannot quieten the kernel: {error}"))?;
+    // The tunnels' modules would each make an interface at once.
+    fs::write("/proc/sys/net/core/fb_tunnels_only_for_init_net", "2")
+        .map_err(|error| format!("cannot keep tunnels from making interfaces: {error}"))?;
     let order = fs::read_to_string("/modules/order")
         .map_err(|error| format!("cannot read /modules/order: {error}"))?;
     for module in order.lines() {

@@ -1,0 +1,48 @@
+//! What runs in the guest: builds our programs for it, and packs them with a kernel's modules.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{initramfs, process};
+
+/// The programs of the guest: where they are in it, and where they are here.
+pub type Programs = Vec<(&'static str, PathBuf)>;
+
+/// Builds what runs in the guest, static: there is nothing else in it to load.
+pub fn build_programs() -> Result<Programs> {
+    let target = match env::consts::ARCH {
+        "x86_64" => "x86_64-unknown-linux-gnu",
+        other => bail!("no VM can be started on `{other}` yet: x86_64 is wanted"),
+    };
+    let dir = crate::target().join("guest");
+    println!("building driftd and the scenarios for the VM");
+    let mut cargo = process::cargo();
+    cargo
+        .args(["build", "--quiet", "--locked", "--profile", "guest", "--target", target])
+        .arg("--target-dir")
+        .arg(&dir)
+        .args(["--package", "watcher", "--package", "driftd-tests"])
+        .args(["--bin", "driftd", "--bin", "init", "--bin", "scenarios"])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    process::check(&mut cargo)?;
+    let built = dir.join(target).join("guest");
+    Ok(vec![
+        ("init", built.join("init")),
+        ("bin/driftd", built.join("driftd")),
+        ("bin/scenarios", built.join("scenarios")),
+    ])
+}
+
+/// Packs the programs with a kernel's modules; where the archive is.
+pub fn pack(programs: &Programs, name: &str, modules: Option<&Path>) -> Result<PathBuf> {
+    let archive = initramfs::build(programs, modules)
+        .with_context(|| format!("cannot pack what runs on the kernel {name}"))?;
+    let path = crate::target().join("vm").join(format!("{name}.cpio"));
+    fs::write(&path, archive).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
