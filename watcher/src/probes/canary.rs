@@ -11,7 +11,7 @@ use std::{
     process,
 };
 
-use watcher_common::Header;
+use watcher_common::{Header, SysctlValues};
 
 use super::{
     facts::switch,
@@ -83,6 +83,11 @@ impl Canary {
             "blind: the `cgroup/sysctl` program sees no writes: somebody detached it\nhint: restart driftd".into()
         })
     }
+}
+
+/// Whether a record may be about it where the programs do not learn who runs: nobody else writes nothing.
+pub fn is_nameless(record: &SysctlValues, name: &str) -> bool {
+    record.header.tgid == 0 && record.requested_length < 0 && name == SYSCTL
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ impl Join {
         }
         let seen_entry = record.header.entered != 0;
         let name = decode::text(&record.name);
-        if canary::is_ours(&record.header, &name) {
+        if canary::is_ours(&record.header, &name) || canary::is_nameless(record, &name) {
             self.heard.values = true;
             return;
         }
@@ -301,7 +301,7 @@ fn call(header: &Header) -> Call {
 
 #[cfg(test)]
 mod tests {
-    use watcher_common::{Kind, VERSION};
+    use watcher_common::{COMPONENT, Kind, VERSION};
     use zerocopy::{FromZeros, IntoBytes};
 
     use super::*;
@@ -428,6 +428,53 @@ mod tests {
         let records = [values(1, 0, b"61\n")];
         assert_eq!(check(false, &records, 0, &[(Some("61\n"), None)]), Tally::default());
         assert_eq!(check(true, &records, 0, &[(Some("61\n"), None)]).unseen, 1);
+    }
+
+    /// A path below `/proc/sys/kernel`, and the process that writes it.
+    fn kernel(mut record: Vec<u8>, tgid: u32) -> Vec<u8> {
+        let (path, tgid_at) = (120 + COMPONENT, 28);
+        record[tgid_at..tgid_at + 4].copy_from_slice(&tgid.to_ne_bytes());
+        record[path..path + 7].copy_from_slice(b"kernel\0");
+        record
+    }
+
+    #[test]
+    fn the_canary_is_heard_and_goes_no_further_and_that_of_others_is_a_write() {
+        let (mut join, mut hints) = (join(true), Vec::new());
+        let canary = enter(1, 5, b"sysctl_writes_strict");
+        join.take(&kernel(canary.clone(), 1), at(0), &mut hints);
+        assert_eq!((join.heard(), join.tally().undeclared), (Heard::default(), 1));
+        join.take(&kernel(canary, std::process::id()), at(0), &mut hints);
+        assert_eq!((join.heard(), join.tally()), (Heard { hook: true, values: false }, Tally::default()));
+        assert_eq!(join.heard(), Heard::default(), "it is asked for anew each time");
+    }
+
+    #[test]
+    fn where_nobody_is_named_a_write_of_nothing_is_the_canary_and_another_is_not() {
+        let (mut join, mut hints) = (join(false), Vec::new());
+        for (length, heard) in [(2, false), (-22, true)] {
+            let mut record = SysctlValues::new_zeroed();
+            record.header = header(Kind::SysctlValues, 0, 0);
+            record.name[..27].copy_from_slice(b"kernel/sysctl_writes_strict");
+            record.requested_length = length;
+            join.take(record.as_bytes(), at(0), &mut hints);
+            assert_eq!(join.heard().values, heard);
+        }
+    }
+
+    #[test]
+    fn the_switch_that_blinds_is_suspicious_when_its_write_is_over_or_given_up_and_told_only_where_declared()
+    {
+        let (mut join, mut hints) = (join(true), Vec::new());
+        let switch = kernel(enter(1, 5, b"ftrace_enabled"), 1);
+        join.take(&switch, at(0), &mut hints);
+        assert!(!join.suspicious());
+        join.take(&back(1, 5, 2), at(0), &mut hints);
+        assert!(join.suspicious() && !join.suspicious());
+        join.take(&switch, at(0), &mut hints);
+        join.expire(at(1000), &mut hints);
+        assert!(join.suspicious());
+        assert_eq!(hints, []);
     }
 
     #[test]

@@ -50,12 +50,17 @@ fn home(mode: Mode, swappiness: &Sysctl) -> Home {
 struct Off(&'static Path);
 
 impl Off {
-    /// `None` where the kernel does not let it be switched off while programs are attached: 5.10 refuses it for fexit.
+    /// `None` where the kernel does not let it be switched off: 5.10 refuses it while fexit is attached (EBUSY), and 7.3
+    /// knows only one way for `kernel.ftrace_enabled` any more (EOPNOTSUPP).
     fn switch(path: &'static str) -> Option<Off> {
         let path = Path::new(path);
         match fs::write(path, "0") {
             Ok(()) => Some(Off(path)),
-            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => None,
+            Err(error)
+                if [io::ErrorKind::ResourceBusy, io::ErrorKind::Unsupported].contains(&error.kind()) =>
+            {
+                None
+            }
             Err(error) => panic!("cannot switch {path:?} off: {error}"),
         }
     }
@@ -119,8 +124,11 @@ fn fexit_sees_on(mode: Mode) {
 fn refused_while_off(mode: Mode) {
     let swappiness = Sysctl::of("vm.swappiness");
     let home = home(mode, &swappiness);
-    let off = Off::switch("/proc/sys/kernel/ftrace_enabled");
-    assert!(off.is_some(), "no program is attached, and yet it cannot be switched off");
+    let Some(_off) = Off::switch("/proc/sys/kernel/ftrace_enabled") else {
+        // A kernel that cannot be blinded so has no such case: the hook is there.
+        drop(home.start());
+        return;
+    };
     let output = home.command(&["run"]);
     assert_eq!(output.status.code(), Some(3));
     let said = String::from_utf8_lossy(&output.stderr);

@@ -55,6 +55,7 @@ fn tells_of_writes(mode: Mode) {
     }
     swappiness.restore();
     driftd.wait_for_healed("vm.swappiness");
+    assert!(driftd.said().iter().all(|line| line["kind"] != "loss"), "nothing was lost, and it is not blind");
 }
 
 fn next_plan(mode: Mode) {

@@ -24,6 +24,12 @@ pub const SCENARIOS: &[Scenario] = &[
         needs: Needs::Root,
         run: stuck_writers,
     },
+    Scenario {
+        claim: "twenty_writers_stuck_in_the_kernel_cost_fexit_nothing",
+        modes: &[Mode::Fexit],
+        needs: Needs::Root,
+        run: stuck_writers_cost_nothing,
+    },
 ];
 
 fn burst(mode: Mode) {
@@ -57,6 +63,23 @@ fn stuck_writers(mode: Mode) {
     driftd.wait_for_opened(KEY, other);
     driftd.wait_for("the loss of the result", |line| line["kind"] == "loss");
     driftd.wait_for("the sweep after it", |line| line["kind"] == "sweep" && line["reason"] == "loss");
+    drop(stuck);
+    swappiness.restore();
+    driftd.wait_for_healed(KEY);
+}
+
+fn stuck_writers_cost_nothing(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = Home::new(mode, &Settings::rules(&[expect("swappiness", KEY, &swappiness.original)]));
+    let mut driftd = home.start();
+    // They write a key that is not declared: no result of theirs is waited for.
+    let stuck = StuckWriters::start(20, Sysctl::of("vm.page-cluster").path());
+    driftd.mark();
+    let other = if swappiness.original == "61" { "62" } else { "61" };
+    swappiness.write(other);
+    assert_eq!(driftd.wait_for_opened(KEY, other)["seen_by"], "fexit");
+    driftd.fence();
+    assert!(driftd.said().iter().all(|line| line["kind"] != "loss"), "a result was lost");
     drop(stuck);
     swappiness.restore();
     driftd.wait_for_healed(KEY);
