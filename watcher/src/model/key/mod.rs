@@ -1,0 +1,204 @@
+//! The key: one piece of kernel state, with many accepted spellings and one canonical one.
+
+mod parse;
+mod sysctl;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use self::{
+    parse::check_components,
+    sysctl::{ACTS_ON_READ, LITERAL_SYSCTLS, MOVING_SYSCTLS, column_index, is_flush, is_secret, swap},
+};
+
+/// One piece of kernel state.
+///
+/// Two keys are equal exactly when their canonical spellings (`Display`) are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Key {
+    /// A file below `/proc/sys`, or one column of it.
+    Sysctl {
+        /// Components joined by `/`, as in the path: `net/ipv4/conf/eth0.100/rp_filter`.
+        name: Box<str>,
+        /// A column, by its documented name or as `[n]`, counted from 0.
+        column: Option<Box<str>>,
+    },
+    /// The MTU of a network interface.
+    Link {
+        /// The interface's name; it may contain dots (`eth0.100`).
+        interface: Box<str>,
+    },
+    /// One field of `/proc/meminfo`.
+    Meminfo {
+        /// The field's name without the colon: `MemAvailable`.
+        field: Box<str>,
+    },
+    /// `/proc/net/dev`: the whole, or one counter of one interface.
+    NetDev {
+        /// The interface and the counter's name, one of [`Key::NET_DEV_COUNTERS`].
+        counter: Option<(Box<str>, Box<str>)>,
+    },
+    /// A plain file below `/sys`.
+    Sysfs {
+        /// The absolute path.
+        path: Box<str>,
+    },
+}
+
+/// Why a text is no key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{found}` is not a key: {wanted}")]
+pub struct InvalidKey {
+    /// The text as it was found.
+    pub found: String,
+    /// What was wanted instead.
+    pub wanted: &'static str,
+}
+
+impl Key {
+    /// The counters of `/proc/net/dev`, in its order, under the names of the kernel's
+    /// `Documentation/networking/statistics.rst` and `net/core/net-procfs.c` (`dev_seq_printf_stats`).
+    pub const NET_DEV_COUNTERS: [&str; 16] = [
+        "rx_bytes",
+        "rx_packets",
+        "rx_errors",
+        "rx_dropped",
+        "rx_fifo",
+        "rx_frame",
+        "rx_compressed",
+        "rx_multicast",
+        "tx_bytes",
+        "tx_packets",
+        "tx_errors",
+        "tx_dropped",
+        "tx_fifo",
+        "tx_collisions",
+        "tx_carrier",
+        "tx_compressed",
+    ];
+
+    /// The columns of `/proc/sys/fs/file-nr` (kernel `Documentation/admin-guide/sysctl/fs.rst`).
+    pub const FILE_NR_COLUMNS: [&str; 3] = ["allocated", "unused", "max"];
+
+    /// The file that holds the key, as an absolute path below the root of the host.
+    pub fn path(&self) -> String {
+        match self {
+            Key::Sysctl { name, .. } => format!("/proc/sys/{name}"),
+            Key::Link { interface } => format!("/sys/class/net/{interface}/mtu"),
+            Key::Meminfo { .. } => "/proc/meminfo".into(),
+            Key::NetDev { .. } => "/proc/net/dev".into(),
+            Key::Sysfs { path } => path.to_string(),
+        }
+    }
+
+    /// Whether the value moves by itself, so that it can be judged only against a threshold.
+    pub fn moves_by_itself(&self) -> bool {
+        match self {
+            Key::Meminfo { .. } | Key::NetDev { .. } => true,
+            Key::Sysctl { name, column } => {
+                MOVING_SYSCTLS.contains(&&**name) && column.as_deref() != Some("max")
+            }
+            Key::Link { .. } | Key::Sysfs { .. } => false,
+        }
+    }
+
+    /// Whether the value is one text, spaces and all, instead of words between any white space:
+    /// `kernel.core_pattern` and its like.
+    pub fn is_literal(&self) -> bool {
+        matches!(self, Key::Sysctl { name, .. } if LITERAL_SYSCTLS.contains(&&**name))
+    }
+
+    /// Whether each namespace may have its own of it under the same name: of the network, IPC, UTS or user kind.
+    pub fn may_be_namespaced(&self) -> bool {
+        let Key::Sysctl { name, .. } = self else {
+            return matches!(self, Key::Link { .. } | Key::NetDev { .. });
+        };
+        let of_kernel = |leaf: &str| {
+            ["shm", "msg", "sem", "auto_msgmni", "hostname", "domainname"].iter().any(|s| leaf.starts_with(s))
+        };
+        ["net/", "user/", "fs/mqueue/"].iter().any(|tree| name.starts_with(tree))
+            || name.strip_prefix("kernel/").is_some_and(of_kernel)
+    }
+
+    /// Whether the value is a secret, never to be shown (`stable_secret`, TCP fast open keys).
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Key::Sysctl { name, .. } if is_secret(name))
+    }
+
+    /// The sysctl of a name with `/` between its components, as a probe reports it.
+    pub fn sysctl(name: &str) -> Result<Key, InvalidKey> {
+        Key::new_sysctl(name.to_owned(), None, name)
+    }
+
+    fn new_sysctl(name: String, column: Option<&str>, found: &str) -> Result<Key, InvalidKey> {
+        let wrong = |wanted| InvalidKey { found: found.to_owned(), wanted };
+        check_components(&name).map_err(wrong)?;
+        if !name.contains('/') {
+            return Err(wrong("a sysctl has at least two components, as in `vm.swappiness`"));
+        }
+        if ACTS_ON_READ.contains(&&*name) || is_flush(&name) {
+            return Err(wrong("this sysctl is write-only or acts when it is read, so it is never read"));
+        }
+        let column = match column {
+            None => None,
+            Some(column) if column_index(&name, column).is_some() => Some(column.into()),
+            Some(_) => {
+                return Err(wrong(
+                    "a column is `[n]`, counted from 0, or for fs.file-nr one of `allocated`, `unused`, `max`",
+                ));
+            }
+        };
+        Ok(Key::Sysctl { name: name.into(), column })
+    }
+
+    /// The place of a sysctl's column in its line, counted from 0.
+    pub fn column_index(&self) -> Option<usize> {
+        match self {
+            Key::Sysctl { name, column: Some(column) } => column_index(name, column),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Sysctl { name, column } => {
+                // A first component with a dot of its own would make the dotted spelling read otherwise.
+                match name.split('/').next().is_some_and(|first| first.contains('.')) {
+                    true => write!(f, "/proc/sys/{name}")?,
+                    false => f.write_str(&swap(name))?,
+                }
+                match column {
+                    Some(column) => write!(f, ":{column}"),
+                    None => Ok(()),
+                }
+            }
+            Key::Link { interface } => write!(f, "link.{interface}.mtu"),
+            Key::Meminfo { field } => write!(f, "/proc/meminfo:{field}"),
+            Key::NetDev { counter: None } => f.write_str("/proc/net/dev"),
+            Key::NetDev { counter: Some((interface, counter)) } => {
+                write!(f, "/proc/net/dev:{interface}.{counter}")
+            }
+            Key::Sysfs { path } => f.write_str(path),
+        }
+    }
+}
+
+impl From<Key> for String {
+    fn from(key: Key) -> String {
+        key.to_string()
+    }
+}
+
+impl TryFrom<String> for Key {
+    type Error = InvalidKey;
+
+    fn try_from(text: String) -> Result<Key, InvalidKey> {
+        text.parse()
+    }
+}

@@ -1,0 +1,90 @@
+//! The accepted spellings of a key.
+
+use std::str::FromStr;
+
+use super::{InvalidKey, Key, sysctl::slashed};
+
+/// Refuses what could leave the tree or hide in a line: empty components, `.`, `..`, white space, globs.
+pub(super) fn check_components(path: &str) -> Result<(), &'static str> {
+    for component in path.split('/') {
+        match component {
+            "" => return Err("two separators follow each other, or one stands at an end"),
+            "." | ".." => return Err("`.` and `..` are not followed"),
+            _ => {}
+        }
+    }
+    if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("no white space or control characters");
+    }
+    if path.contains(['*', '?']) {
+        return Err("one key, written out; patterns are not understood here");
+    }
+    Ok(())
+}
+
+impl FromStr for Key {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Key, InvalidKey> {
+        let wrong = |wanted| InvalidKey { found: text.to_owned(), wanted };
+        let (place, field) = match text.split_once(':') {
+            Some((_, "")) => return Err(wrong("a field's name after the colon")),
+            Some((place, field)) => (place, Some(field)),
+            None => (text, None),
+        };
+        if let Some(name) = place.strip_prefix("/proc/sys/") {
+            return Key::new_sysctl(name.to_owned(), field, text);
+        }
+        if place == "/proc/meminfo" {
+            let field = field.ok_or_else(|| wrong("a field, as in `/proc/meminfo:MemAvailable`"))?;
+            // `Active(anon)` is a field's name too.
+            if !field.bytes().all(|b| b.is_ascii_alphanumeric() || b"_()".contains(&b)) {
+                return Err(wrong("a field of /proc/meminfo, as in `/proc/meminfo:MemAvailable`"));
+            }
+            return Ok(Key::Meminfo { field: field.into() });
+        }
+        if place == "/proc/net/dev" {
+            let Some(field) = field else { return Ok(Key::NetDev { counter: None }) };
+            return match field.rsplit_once('.') {
+                Some((interface, counter))
+                    if is_interface(interface) && Key::NET_DEV_COUNTERS.contains(&counter) =>
+                {
+                    Ok(Key::NetDev { counter: Some((interface.into(), counter.into())) })
+                }
+                _ => Err(wrong("INTERFACE.COUNTER after the colon, as in `/proc/net/dev:eth0.rx_dropped`")),
+            };
+        }
+        if place.starts_with('/') && !place.starts_with("/sys/") {
+            return Err(wrong(
+                "files below /proc/sys and /sys, /proc/meminfo:FIELD and /proc/net/dev are what can be watched",
+            ));
+        }
+        if let Some(path) = place.strip_prefix("/sys/") {
+            if field.is_some() {
+                return Err(wrong("a file below /sys is one value, without a field"));
+            }
+            check_components(path).map_err(wrong)?;
+            let link = path.strip_prefix("class/net/").and_then(|p| p.strip_suffix("/mtu"));
+            return match link {
+                Some(interface) if is_interface(interface) => Ok(Key::Link { interface: interface.into() }),
+                _ => Ok(Key::Sysfs { path: place.into() }),
+            };
+        }
+        if let Some(interface) = place.strip_prefix("link.").and_then(|p| p.strip_suffix(".mtu")) {
+            return match is_interface(interface) && field.is_none() {
+                true => Ok(Key::Link { interface: interface.into() }),
+                false => Err(wrong("an interface's name, as in `link.eth0.mtu`")),
+            };
+        }
+        Key::new_sysctl(slashed(place), field, text)
+    }
+}
+
+/// What the kernel takes as an interface's name: 1 to 15 bytes, no `/`, no `:`, no white space, not `.` or `..`
+/// (`net/core/dev.c`, `dev_valid_name`).
+fn is_interface(name: &str) -> bool {
+    (1..16).contains(&name.len())
+        && name != "."
+        && name != ".."
+        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+}
