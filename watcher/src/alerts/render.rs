@@ -158,6 +158,9 @@ fn finding_sentence(finding: &Finding) -> String {
         finding.rule,
         finding.declared_by
     );
+    if let Some(detail) = &finding.detail {
+        let _ = write!(text, " [{detail}]");
+    }
     if let Some(previous) = &finding.previous {
         let _ = write!(text, ", was {previous}");
     }

@@ -214,9 +214,9 @@ pub const DEFAULT_RING: u32 = 1 << 20;
 /// The size of the ring: what `BPF_MAP_TYPE_RINGBUF` takes (kernel `kernel/bpf/ringbuf.c`, `ringbuf_map_alloc`), and no more
 /// locked memory than a small daemon may ask for.
 fn ring(text: &str) -> Result<u32, Wrong> {
-    let bytes = scalar::quantity(text).map_err(|wrong| Wrong { wanted: RING.into(), ..wrong })?.number();
-    u32::try_from(bytes)
-        .ok()
+    let bytes = scalar::quantity(text).map_err(|wrong| Wrong { wanted: RING.into(), ..wrong })?.whole();
+    bytes
+        .and_then(|bytes| u32::try_from(bytes).ok())
         .filter(|bytes| bytes.is_power_of_two() && (4096..=64 << 20).contains(bytes))
         .ok_or_else(|| Wrong::new(RING))
 }

@@ -296,7 +296,7 @@ fn margin(text: &str) -> Result<Margin, Wrong> {
     match text.strip_suffix('%') {
         Some(part) => percent(part.trim_end()).map(Margin::Percent).ok_or_else(wrong),
         None => match text.parse::<Quantity>() {
-            Ok(quantity) if quantity.number() >= 0 => Ok(Margin::Absolute(quantity)),
+            Ok(quantity) if quantity.thousandths() >= 0 => Ok(Margin::Absolute(quantity)),
             _ => Err(wrong()),
         },
     }

@@ -67,7 +67,7 @@ pub(super) fn path(node: &Node, problems: &mut Problems) -> Option<PathBuf> {
 pub(super) fn quantity(text: &str) -> Result<Quantity, Wrong> {
     text.parse().map_err(|_| {
         Wrong::new("a number or a size such as `2GiB`")
-            .hint("whole numbers, alone or in `B`, `kB`, `KiB`, `MiB`, `GiB`, `TiB`, `PiB`, `EiB`")
+            .hint("a number, alone or in `B`, `kB`, `KiB`, `MiB`, `GiB`, `TiB`, `PiB`, `EiB`")
     })
 }
 

@@ -51,15 +51,16 @@ pub fn judge(
 
 /// Whether two quantities are no further apart than the margin; a percent is of the first.
 fn is_near(anchor: &Quantity, actual: &Quantity, margin: &Margin) -> bool {
-    let Some(distance) = actual.number().checked_sub(anchor.number()).map(i128::unsigned_abs) else {
+    let Some(distance) = actual.thousandths().checked_sub(anchor.thousandths()).map(i128::unsigned_abs)
+    else {
         return false;
     };
     match margin {
-        Margin::Absolute(most) => distance <= most.number().unsigned_abs(),
+        Margin::Absolute(most) => distance <= most.thousandths().unsigned_abs(),
         // distance / anchor <= percent / 100, in whole numbers. What is too large to multiply is too far.
         Margin::Percent(thousandths) => distance
             .checked_mul(100_000)
-            .zip(anchor.number().unsigned_abs().checked_mul(u128::from(*thousandths)))
+            .zip(anchor.thousandths().unsigned_abs().checked_mul(u128::from(*thousandths)))
             .is_some_and(|(distance, most)| distance <= most),
     }
 }

@@ -4,6 +4,7 @@
 
 mod clock;
 mod descriptors;
+mod processes;
 mod reader;
 mod slow;
 

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use super::processes;
 use crate::model::{Key, Value};
 
 /// Why a key that is there cannot be read.
@@ -69,6 +70,11 @@ impl Reader {
 
     /// The value in force; `None` where the key does not exist.
     pub fn read(&mut self, key: &Key) -> Result<Option<Value>, ReadError> {
+        if let Key::Processes { state } = key {
+            let processes = processes::in_state(&self.root, *state)
+                .map_err(|error| ReadError::File { path: key.path(), error })?;
+            return Ok(Some(Value::canonical(key, &processes.len().to_string())));
+        }
         match self.fill(key) {
             Ok(length) => {
                 let text = String::from_utf8_lossy(self.buffer.get(..length).unwrap_or_default());
@@ -80,6 +86,19 @@ impl Reader {
             }
             Err(error) => Err(ReadError::File { path: key.path(), error }),
         }
+    }
+
+    /// What a value does not say: the processes that a count is of, as they are now, the first ten of them.
+    pub fn detail(&self, key: &Key) -> Option<String> {
+        let Key::Processes { state } = key else { return None };
+        let processes = processes::in_state(&self.root, *state).ok().filter(|found| !found.is_empty())?;
+        let more = processes.len().saturating_sub(10);
+        let mut names: Vec<_> =
+            processes.iter().take(10).map(|(pid, name)| format!("{name} ({pid})")).collect();
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
+        Some(names.join(", "))
     }
 
     /// Fills the buffer with the text of the key's file. A descriptor whose file went away is opened anew, once: an
@@ -159,10 +178,23 @@ fn value(key: &Key, text: &str) -> Result<Option<Value>, ReadError> {
             }
             None => return Ok(None),
         },
+        Key::Pressure { field: (line, field), .. } => {
+            pressure(text, line, field).ok_or_else(|| wrong(&format!("{line} {field}")))?
+        }
+        Key::Cmdline { parameter: Some(parameter) } => match parameter_of(text, parameter) {
+            Some(part) => part,
+            None => return Ok(None),
+        },
+        Key::Sysfs { field: Some(field), .. } => {
+            let line = text.lines().find_map(|line| line.strip_prefix(&**field)?.strip_prefix(' '));
+            line.ok_or_else(|| wrong(field))?
+        }
         Key::Sysctl { column: None, .. }
         | Key::NetDev { counter: None }
         | Key::Link { .. }
-        | Key::Sysfs { .. } => text,
+        | Key::Cmdline { parameter: None }
+        | Key::Processes { .. }
+        | Key::Sysfs { field: None, .. } => text,
     };
     Ok(Some(Value::canonical(key, part)))
 }
@@ -170,6 +202,32 @@ fn value(key: &Key, text: &str) -> Result<Option<Value>, ReadError> {
 /// A field of /proc/meminfo (proc_meminfo(5)).
 fn meminfo<'a>(text: &'a str, field: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+}
+
+/// An average, or the total, in a file of /proc/pressure.
+fn pressure<'a>(text: &'a str, line: &str, field: &str) -> Option<&'a str> {
+    let line = text.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(' '))?;
+    line.split(' ').find_map(|part| part.strip_prefix(field)?.strip_prefix('='))
+}
+
+/// A parameter of the command line: the last of its name counts, `-` and `_` are the same in it, quotes keep spaces
+/// together, what follows ` -- ` is for the first process (kernel `Documentation/admin-guide/kernel-parameters.rst`,
+/// lib/cmdline.c `next_arg`). One without a value has the empty one.
+fn parameter_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let same = |found: &str| found.len() == name.len() && found.replace('-', "_") == name.replace('-', "_");
+    let mut quoted = false;
+    let words = line.trim_end().split(|c: char| {
+        quoted ^= c == '"';
+        c.is_whitespace() && !quoted
+    });
+    words
+        .take_while(|word| *word != "--")
+        .filter_map(|word| {
+            let word = word.trim_matches('"');
+            let (found, value) = word.split_once('=').unwrap_or((word, ""));
+            same(found).then(|| value.trim_matches('"'))
+        })
+        .last()
 }
 
 /// The numbers of an interface in /proc/net/dev. The name is padded on the left, and may be followed by a number at
@@ -216,6 +274,33 @@ eth0.1:1000 2 3 44 5 6 7 8 9 10 11 12 13 14 15 1600
         check(&dev, "/proc/net/dev:lo.rx_dropped", Some("4"));
         check(&dev, "/proc/net/dev:eth0.1.tx_compressed", Some("1600"));
         check(&dev, "/proc/net/dev:eth0.rx_dropped", None);
+        let pressure = [(
+            "proc/pressure/memory",
+            "some avg10=0.12 avg60=1.00 avg300=0.00 total=1234\nfull avg10=0.01 avg60=0.00 avg300=0.00 total=99\n",
+        )];
+        check(&pressure, "/proc/pressure/memory:some.avg10", Some("0.12"));
+        check(&pressure, "/proc/pressure/memory:full.total", Some("99"));
+        check(&pressure, "/proc/pressure/io:full.total", None);
+        let stat = [("sys/fs/cgroup/a.slice/cpu.stat", "usage_usec 5\nnr_throttled 7\nnr_throttled_x 8\n")];
+        check(&stat, "/sys/fs/cgroup/a.slice/cpu.stat:nr_throttled", Some("7"));
+        let line =
+            "BOOT_IMAGE=/vmlinuz quiet mitigations=auto dyndbg=\"file a.c +p\" mitigations=off -- init=no\n";
+        let cmdline = [("proc/cmdline", line)];
+        check(&cmdline, "/proc/cmdline:mitigations", Some("off"));
+        check(&cmdline, "/proc/cmdline:quiet", Some(""));
+        check(&cmdline, "/proc/cmdline:dyndbg", Some("file a.c +p"));
+        check(&cmdline, "/proc/cmdline:BOOT-IMAGE", Some("/vmlinuz"));
+        check(&cmdline, "/proc/cmdline:init", None);
+        check(&cmdline, "/proc/cmdline", Some(line.trim_end()));
+        let processes = [
+            ("proc/1/stat", "1 (init) S 0 1 1\n"),
+            ("proc/20/stat", "20 (a) D) (x) D 1 1 1\n"),
+            ("proc/self/stat", "20 (b) D 1 1 1\n"),
+        ];
+        check(&processes, "/proc/[pid]/stat:state=D", Some("1"));
+        let root = host(&processes);
+        let detail = Reader::new(root.path(), 8).detail(&"/proc/[pid]/stat:state=D".parse().unwrap());
+        assert_eq!(detail.as_deref(), Some("a) D) (x (20)"));
         let thp = "sys/kernel/mm/transparent_hugepage/enabled";
         check(&[(thp, "always [madvise] never\n")], &format!("/{thp}"), Some("madvise"));
     }

@@ -20,7 +20,7 @@ use crate::model::{Boottime, Key, Value};
 
 /// Whether reading a key may block.
 pub fn is_slow(key: &Key) -> bool {
-    matches!(key, Key::Sysfs { .. })
+    matches!(key, Key::Sysfs { .. } | Key::Processes { .. })
 }
 
 /// What was read.

@@ -74,6 +74,9 @@ pub struct Finding {
     pub expected: String,
     /// What is in force; `None` where the key does not exist or cannot be read.
     pub actual: Option<Value>,
+    /// What the value does not say: the names of the processes that were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// What was in force before.
     pub previous: Option<Value>,
     /// What the writer asked for.

@@ -91,10 +91,10 @@ impl fmt::Display for Value {
     }
 }
 
-/// A number that a threshold compares; sizes count in bytes.
+/// A number that a threshold compares, exact to three digits after the point; sizes count in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quantity {
-    number: i128,
+    thousandths: i128,
     /// As it was written, for messages.
     text: Box<str>,
 }
@@ -105,9 +105,14 @@ pub struct Quantity {
 pub struct InvalidQuantity(pub String);
 
 impl Quantity {
-    /// The number, sizes in bytes.
-    pub fn number(&self) -> i128 {
-        self.number
+    /// The number in thousandths, sizes in bytes.
+    pub fn thousandths(&self) -> i128 {
+        self.thousandths
+    }
+
+    /// The number where it is a whole one, sizes in bytes.
+    pub fn whole(&self) -> Option<i128> {
+        (self.thousandths % 1000 == 0).then_some(self.thousandths / 1000)
     }
 }
 
@@ -134,14 +139,27 @@ impl FromStr for Quantity {
                 Some((digits, factor)) => (digits.trim_end(), factor),
                 None => (trimmed, 1),
             };
-        let number: i128 = digits.parse().map_err(|_| wrong())?;
-        Ok(Quantity { number: number.checked_mul(factor).ok_or_else(wrong)?, text: trimmed.into() })
+        let number = thousandths(digits).ok_or_else(wrong)?;
+        Ok(Quantity { thousandths: number.checked_mul(factor).ok_or_else(wrong)?, text: trimmed.into() })
     }
+}
+
+/// A decimal number with at most three digits after the point, in thousandths.
+fn thousandths(text: &str) -> Option<i128> {
+    let Some((whole, fraction)) = text.split_once('.') else {
+        return text.parse::<i128>().ok()?.checked_mul(1000);
+    };
+    if !(1..=3).contains(&fraction.len()) || !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let part: i128 = format!("{fraction:0<3}").parse().ok()?;
+    let number = whole.parse::<i128>().ok()?.checked_mul(1000)?;
+    if whole.starts_with('-') { number.checked_sub(part) } else { number.checked_add(part) }
 }
 
 impl PartialOrd for Quantity {
     fn partial_cmp(&self, other: &Quantity) -> Option<Ordering> {
-        Some(self.number.cmp(&other.number))
+        Some(self.thousandths.cmp(&other.thousandths))
     }
 }
 
@@ -186,11 +204,16 @@ mod tests {
     #[test]
     fn sizes_compare_by_value() {
         let quantity = |t: &str| t.parse::<Quantity>();
-        assert_eq!(quantity("2GiB").unwrap().number(), 2 << 30);
-        assert_eq!(quantity("2097152 kB").unwrap().number(), 2 << 30);
-        assert_eq!(quantity("-1").unwrap().number(), -1);
+        assert_eq!(quantity("2GiB").unwrap().whole(), Some(2 << 30));
+        assert_eq!(quantity("2097152 kB").unwrap().whole(), Some(2 << 30));
+        assert_eq!(quantity("1.5GiB").unwrap().whole(), Some(3 << 29));
+        assert_eq!(quantity("-1").unwrap().whole(), Some(-1));
+        assert_eq!(quantity("-0.25").unwrap().thousandths(), -250);
+        assert_eq!(quantity("0.12").unwrap().whole(), None);
         assert!(quantity("4000").unwrap() < quantity("4KiB").unwrap());
-        for wrong in ["", "GiB", "1.5GiB", "4096 131072", "0x10", "99999999999999999999999999999999GiB"] {
+        for wrong in
+            ["", "GiB", ".5", "1.", "1.2345", "4096 131072", "0x10", "99999999999999999999999999999999GiB"]
+        {
             assert_eq!(quantity(wrong).unwrap_err(), InvalidQuantity(wrong.into()));
         }
     }

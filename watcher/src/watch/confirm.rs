@@ -235,6 +235,7 @@ impl Watch {
             severity: rule.severity,
             expected,
             actual: value.cloned().map(shown),
+            detail: self.reader.detail(&tracked.key),
             previous: previous.map(shown),
             requested: requested.map(shown),
             commit: pin.commit,

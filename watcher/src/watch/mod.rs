@@ -462,6 +462,6 @@ fn written_file(key: &Key) -> Option<Write> {
     match key {
         Key::Sysctl { name, .. } => Some(Write::Sysctl(name.clone())),
         Key::Link { interface } => Some(Write::Mtu(interface.clone())),
-        Key::Meminfo { .. } | Key::NetDev { .. } | Key::Sysfs { .. } => None,
+        _ => None,
     }
 }

@@ -171,7 +171,7 @@ fn a_mistake_at_the_top_says_what_was_found_and_what_was_wanted() {
     }
     check(
         "ring: 1M",
-        "1:7 found `1M`, wanted a power of two from `4KiB` to `64MiB` | whole numbers, alone or in `B`, `kB`, `KiB`, \
+        "1:7 found `1M`, wanted a power of two from `4KiB` to `64MiB` | a number, alone or in `B`, `kB`, `KiB`, \
          `MiB`, `GiB`, `TiB`, `PiB`, `EiB`",
     );
     check(
@@ -243,7 +243,7 @@ fn a_mistake_in_a_rule_says_what_was_found_and_what_was_wanted() {
     check_rule("one_of: []", "4:13 found an empty list, wanted a list of values, as in `[1, 2]`");
     check_rule("one_of: 1", "4:13 found `1`, wanted a list of values, as in `[1, 2]`");
     check_rule("one_of: [1, [2]]", &format!("4:17 found a list, wanted {one}"));
-    let size = "a number or a size such as `2GiB` | whole numbers, alone or in `B`, `kB`, `KiB`, `MiB`, `GiB`, `TiB`, \
+    let size = "a number or a size such as `2GiB` | a number, alone or in `B`, `kB`, `KiB`, `MiB`, `GiB`, `TiB`, \
                 `PiB`, `EiB`";
     check_rule("min: 2GB", &format!("4:10 found `2GB`, wanted {size}"));
     check_rule(

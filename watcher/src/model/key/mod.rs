@@ -42,10 +42,31 @@ pub enum Key {
         /// The interface and the counter's name, one of [`Key::NET_DEV_COUNTERS`].
         counter: Option<(Box<str>, Box<str>)>,
     },
-    /// A plain file below `/sys`.
+    /// A plain file below `/sys`, or one field of a file of a cgroup.
     Sysfs {
         /// The absolute path.
         path: Box<str>,
+        /// The name of a line of `NAME VALUE` in a flat keyed file of a cgroup (kernel
+        /// `Documentation/admin-guide/cgroup-v2.rst`): `nr_throttled` of `cpu.stat`.
+        field: Option<Box<str>>,
+    },
+    /// One average of `/proc/pressure/RESOURCE`, in percent of the time, or its total in microseconds (kernel
+    /// `Documentation/accounting/psi.rst`).
+    Pressure {
+        /// One of [`Key::PRESSURE_RESOURCES`].
+        resource: Box<str>,
+        /// `some` or `full`, and one of [`Key::PRESSURE_FIELDS`].
+        field: (Box<str>, Box<str>),
+    },
+    /// How many processes are in a state (proc_pid_stat(5)): `/proc/[pid]/stat:state=D`.
+    Processes {
+        /// The letter of the state.
+        state: char,
+    },
+    /// The kernel's command line: the whole, or one parameter.
+    Cmdline {
+        /// The parameter's name.
+        parameter: Option<Box<str>>,
     },
 }
 
@@ -84,6 +105,15 @@ impl Key {
     /// The columns of `/proc/sys/fs/file-nr` (kernel `Documentation/admin-guide/sysctl/fs.rst`).
     pub const FILE_NR_COLUMNS: [&str; 3] = ["allocated", "unused", "max"];
 
+    /// What `/proc/pressure` has a file for; `irq` only where the kernel counts it.
+    pub const PRESSURE_RESOURCES: [&str; 4] = ["cpu", "io", "memory", "irq"];
+
+    /// The fields of a line in such a file.
+    pub const PRESSURE_FIELDS: [&str; 4] = ["avg10", "avg60", "avg300", "total"];
+
+    /// The letters of a process's state (proc_pid_stat(5), kernel fs/proc/array.c `task_state_array`).
+    pub const PROCESS_STATES: [char; 9] = ['R', 'S', 'D', 'T', 't', 'X', 'Z', 'P', 'I'];
+
     /// The file that holds the key, as an absolute path below the root of the host.
     pub fn path(&self) -> String {
         match self {
@@ -91,25 +121,35 @@ impl Key {
             Key::Link { interface } => format!("/sys/class/net/{interface}/mtu"),
             Key::Meminfo { .. } => "/proc/meminfo".into(),
             Key::NetDev { .. } => "/proc/net/dev".into(),
-            Key::Sysfs { path } => path.to_string(),
+            Key::Sysfs { path, .. } => path.to_string(),
+            Key::Pressure { resource, .. } => format!("/proc/pressure/{resource}"),
+            Key::Processes { .. } => "/proc".into(),
+            Key::Cmdline { .. } => "/proc/cmdline".into(),
         }
     }
 
     /// Whether the value moves by itself, so that it can be judged only against a threshold.
     pub fn moves_by_itself(&self) -> bool {
         match self {
-            Key::Meminfo { .. } | Key::NetDev { .. } => true,
+            Key::Meminfo { .. } | Key::NetDev { .. } | Key::Pressure { .. } | Key::Processes { .. } => true,
             Key::Sysctl { name, column } => {
                 MOVING_SYSCTLS.contains(&&**name) && column.as_deref() != Some("max")
             }
-            Key::Link { .. } | Key::Sysfs { .. } => false,
+            Key::Sysfs { path, field } => {
+                field.is_some() || path.starts_with("/sys/fs/cgroup/") && path.ends_with(".current")
+            }
+            Key::Link { .. } | Key::Cmdline { .. } => false,
         }
     }
 
     /// Whether the value is one text, spaces and all, instead of words between any white space:
     /// `kernel.core_pattern` and its like.
     pub fn is_literal(&self) -> bool {
-        matches!(self, Key::Sysctl { name, .. } if LITERAL_SYSCTLS.contains(&&**name))
+        match self {
+            Key::Sysctl { name, .. } => LITERAL_SYSCTLS.contains(&&**name),
+            Key::Cmdline { .. } => true,
+            _ => false,
+        }
     }
 
     /// Whether each namespace may have its own of it under the same name: of the network, IPC, UTS or user kind.
@@ -184,7 +224,14 @@ impl fmt::Display for Key {
             Key::NetDev { counter: Some((interface, counter)) } => {
                 write!(f, "/proc/net/dev:{interface}.{counter}")
             }
-            Key::Sysfs { path } => f.write_str(path),
+            Key::Sysfs { path, field: None } => f.write_str(path),
+            Key::Sysfs { path, field: Some(field) } => write!(f, "{path}:{field}"),
+            Key::Pressure { resource, field: (line, field) } => {
+                write!(f, "/proc/pressure/{resource}:{line}.{field}")
+            }
+            Key::Processes { state } => write!(f, "/proc/[pid]/stat:state={state}"),
+            Key::Cmdline { parameter: None } => f.write_str("/proc/cmdline"),
+            Key::Cmdline { parameter: Some(parameter) } => write!(f, "/proc/cmdline:{parameter}"),
         }
     }
 }

@@ -54,20 +54,44 @@ impl FromStr for Key {
                 _ => Err(wrong("INTERFACE.COUNTER after the colon, as in `/proc/net/dev:eth0.rx_dropped`")),
             };
         }
+        if let Some(resource) = place.strip_prefix("/proc/pressure/") {
+            return pressure(resource, field)
+                .ok_or_else(|| wrong("a resource and an average, as in `/proc/pressure/memory:some.avg10`"));
+        }
+        if place == "/proc/[pid]/stat" {
+            let mut letters =
+                field.and_then(|field| field.strip_prefix("state=")).unwrap_or_default().chars();
+            return match (letters.next(), letters.next()) {
+                (Some(state), None) if Key::PROCESS_STATES.contains(&state) => Ok(Key::Processes { state }),
+                _ => Err(wrong("a state of processes, as in `/proc/[pid]/stat:state=D`")),
+            };
+        }
+        if place == "/proc/cmdline" {
+            return match field {
+                Some(name) if name.contains(|c: char| c.is_whitespace() || "=\"".contains(c)) => {
+                    Err(wrong("the name of a boot parameter, as in `/proc/cmdline:mitigations`"))
+                }
+                parameter => Ok(Key::Cmdline { parameter: parameter.map(Into::into) }),
+            };
+        }
         if place.starts_with('/') && !place.starts_with("/sys/") {
             return Err(wrong(
-                "files below /proc/sys and /sys, /proc/meminfo:FIELD and /proc/net/dev are what can be watched",
+                "files below /proc/sys and /sys, /proc/meminfo:FIELD, /proc/net/dev, /proc/pressure/RESOURCE:LINE.FIELD, \
+                 /proc/[pid]/stat:state=LETTER and /proc/cmdline:NAME are what can be watched",
             ));
         }
         if let Some(path) = place.strip_prefix("/sys/") {
-            if field.is_some() {
-                return Err(wrong("a file below /sys is one value, without a field"));
-            }
             check_components(path).map_err(wrong)?;
+            if let Some(field) = field {
+                return match path.starts_with("fs/cgroup/") && is_field(field) {
+                    true => Ok(Key::Sysfs { path: place.into(), field: Some(field.into()) }),
+                    false => Err(wrong("a file below /sys is one value; only those of cgroups have fields")),
+                };
+            }
             let link = path.strip_prefix("class/net/").and_then(|p| p.strip_suffix("/mtu"));
             return match link {
                 Some(interface) if is_interface(interface) => Ok(Key::Link { interface: interface.into() }),
-                _ => Ok(Key::Sysfs { path: place.into() }),
+                _ => Ok(Key::Sysfs { path: place.into(), field: None }),
             };
         }
         if let Some(interface) = place.strip_prefix("link.").and_then(|p| p.strip_suffix(".mtu")) {
@@ -78,6 +102,20 @@ impl FromStr for Key {
         }
         Key::new_sysctl(slashed(place), field, text)
     }
+}
+
+/// `memory` and `some.avg10`, or the like.
+fn pressure(resource: &str, field: Option<&str>) -> Option<Key> {
+    let (line, field) = field?.split_once('.')?;
+    let known = Key::PRESSURE_RESOURCES.contains(&resource)
+        && ["some", "full"].contains(&line)
+        && Key::PRESSURE_FIELDS.contains(&field);
+    known.then(|| Key::Pressure { resource: resource.into(), field: (line.into(), field.into()) })
+}
+
+/// Whether a text may be the name of a line in a flat keyed file.
+fn is_field(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.()".contains(&b))
 }
 
 /// What the kernel takes as an interface's name: 1 to 15 bytes, no `/`, no `:`, no white space, not `.` or `..`

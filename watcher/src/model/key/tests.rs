@@ -27,6 +27,17 @@ fn every_spelling_has_one_canonical_form() {
     check("/proc/meminfo:Active(anon)", "/proc/meminfo:Active(anon)", "/proc/meminfo");
     check("/proc/net/dev", "/proc/net/dev", "/proc/net/dev");
     check("/proc/net/dev:eth0.1.rx_dropped", "/proc/net/dev:eth0.1.rx_dropped", "/proc/net/dev");
+    for key in [
+        "/proc/pressure/memory:some.avg10",
+        "/proc/pressure/io:full.total",
+        "/proc/cmdline",
+        "/proc/cmdline:mitigations",
+    ] {
+        check(key, key, key.split(':').next().unwrap());
+    }
+    check("/proc/[pid]/stat:state=D", "/proc/[pid]/stat:state=D", "/proc");
+    let throttled = "/sys/fs/cgroup/system.slice/mysql.service/cpu.stat:nr_throttled";
+    check(throttled, throttled, throttled.split(':').next().unwrap());
     let thp = "/sys/kernel/mm/transparent_hugepage/enabled";
     check(thp, thp, thp);
 }
@@ -49,6 +60,11 @@ fn what_is_no_key_is_refused_with_what_was_wanted() {
     check_refused("/proc/net/dev:eth0.bytes", "INTERFACE.COUNTER");
     check_refused("fs.file-nr:used", "a column is");
     check_refused("kernel.printk:[01]", "a column is");
+    check_refused("/proc/pressure/memory", "a resource and an average");
+    check_refused("/proc/pressure/disk:some.avg10", "a resource and an average");
+    check_refused("/proc/[pid]/stat:state=DD", "a state of processes");
+    check_refused("/proc/cmdline:a=b", "the name of a boot parameter");
+    check_refused("/sys/kernel/mm/x:y", "only those of cgroups");
     check_refused("vm.stat_refresh", "acts when it is read");
     check_refused("net.ipv4.conf.*.rp_filter", "patterns are not understood");
     check_refused("link.averyveryverylongname.mtu", "an interface's name");
@@ -63,6 +79,12 @@ fn what_moves_by_itself_is_known() {
         ("fs.file-nr:allocated", true),
         ("fs.file-nr:max", false),
         ("vm.swappiness", false),
+        ("/proc/pressure/cpu:some.avg60", true),
+        ("/proc/[pid]/stat:state=D", true),
+        ("/proc/cmdline:mitigations", false),
+        ("/sys/fs/cgroup/system.slice/memory.max", false),
+        ("/sys/fs/cgroup/system.slice/memory.current", true),
+        ("/sys/fs/cgroup/system.slice/cpu.stat:nr_throttled", true),
     ] {
         assert_eq!(key.parse::<Key>().unwrap().moves_by_itself(), moves, "{key}");
     }
