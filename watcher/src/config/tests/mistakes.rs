@@ -79,7 +79,7 @@ drift_rules:
     10 |     vm/swappiness /etc/passwd"
        |                   ^^^^^^^^^^^
        |
-       = hint: files below /proc/sys and /sys, /proc/meminfo:FIELD and /proc/net/dev are what can be watched
+       = hint: files below /proc/sys and /sys, /proc/meminfo:FIELD, /proc/net/dev, /proc/pressure/RESOURCE:LINE.FIELD, /proc/[pid]/stat:state=LETTER and /proc/cmdline:NAME are what can be watched
 
     error: found `min` next to `expect`, wanted one kind of expectation in a rule
       --> /etc/driftd.yaml:14:5
