@@ -87,7 +87,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
             }
         })?
     };
-    let watching = started(&probing.plan, &config, webhook.as_ref().map(Webhook::url));
+    let watching = started(&probing.plan, webhook.as_ref().map(Webhook::url));
     let watch = build_watch(&config, past, slow, watching, now);
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
@@ -186,21 +186,22 @@ fn listen(plan: &mut Plan, wanted: crate::model::Probes) -> anyhow::Result<Optio
     }
 }
 
-fn started(plan: &Plan, config: &Config, webhook: Option<String>) -> Started {
-    let keys: std::collections::BTreeSet<&Key> = config.rules.iter().flat_map(|rule| &rule.keys).collect();
+fn started(plan: &Plan, webhook: Option<String>) -> Started {
     Started {
         version: env!("CARGO_PKG_VERSION").into(),
         sysctl: plan.sysctl.as_str().into(),
         link: plan.link.as_str().into(),
         reasons: plan.reasons.clone(),
-        keys: keys.len(),
+        // Patterns mean what is there: counted when all is looked at.
+        keys: 0,
         webhook,
     }
 }
 
 /// The declared keys, as probes name them.
 fn interest(config: &Config) -> Interest {
-    let mut interest = Interest::default();
+    let patterns = config.rules.iter().flat_map(|rule| rule.patterns.iter().cloned()).collect();
+    let mut interest = Interest { patterns, ..Interest::default() };
     for key in config.rules.iter().flat_map(|rule| &rule.keys) {
         match key {
             Key::Sysctl { name, .. } => drop(interest.sysctls.insert(name.clone())),

@@ -2,7 +2,7 @@
 //!
 //! `for:` and `settle:` need time and are not waited for: a departure of now is shown.
 
-use std::{io::Write, path::Path};
+use std::{collections::BTreeSet, io::Write, path::Path};
 
 use serde::Serialize;
 
@@ -11,8 +11,8 @@ use crate::{
     alerts::Output,
     config::Config,
     judge::{Judgement, expected, judge},
-    kernel::Reader,
-    model::{Capture, Key, Rule, Severity, Source, Value, VerdictStatus},
+    kernel::{Reader, expand},
+    model::{Capture, IfAbsent, Key, Rule, Severity, Source, Value, VerdictStatus},
     store,
 };
 
@@ -79,8 +79,22 @@ fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
         findings: Vec::new(),
         unreadable: Vec::new(),
     };
-    for (rule, key) in rules.iter().flat_map(|rule| rule.keys.iter().map(move |key| (rule, key))) {
+    let keys = rules.iter().flat_map(|rule| {
+        let drift = |key: &Key| (rule, key.clone(), rule.if_absent.unwrap_or(IfAbsent::Drift));
+        let written: Vec<_> = rule.keys.iter().map(drift).collect();
+        let meant: BTreeSet<Key> = rule.patterns.iter().flat_map(|pattern| expand(root, pattern).0).collect();
+        let meant = meant.into_iter().filter(|key| !rule.keys.contains(key));
+        let ignore = move |key| (rule, key, rule.if_absent.unwrap_or(IfAbsent::Ignore));
+        written.into_iter().chain(meant.map(ignore))
+    });
+    for (rule, key, if_absent) in keys {
+        let key = &key;
         let actual = match reader.read(key) {
+            // One look cannot tell what was there before.
+            Ok(None) if if_absent != IfAbsent::Drift => {
+                checked.unjudged += 1;
+                continue;
+            }
             Ok(actual) => actual,
             Err(error) => {
                 checked.unreadable.push(Unreadable { key: key.clone(), error: error.to_string() });

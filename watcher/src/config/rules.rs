@@ -8,10 +8,10 @@ use super::{
     problem::{Problems, Span, Wrong, quoted},
     scalar,
 };
-use crate::model::{Expectation, Key, Margin, Quantity, Rule, Severity, Source};
+use crate::model::{Expectation, IfAbsent, Key, Margin, Pattern, Quantity, Rule, Severity, Source};
 
-pub(super) const FIELDS: [&str; 9] =
-    ["keys", "expect", "one_of", "min", "max", "within", "severity", "for", "settle"];
+pub(super) const FIELDS: [&str; 10] =
+    ["keys", "expect", "one_of", "min", "max", "within", "severity", "for", "settle", "if_absent"];
 
 const KEYS: &str = "keys with spaces between them";
 
@@ -60,6 +60,7 @@ struct Written<'n> {
     severity: Option<&'n Entry>,
     hold: Option<&'n Entry>,
     settle: Option<&'n Entry>,
+    if_absent: Option<&'n Entry>,
 }
 
 fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
@@ -87,7 +88,11 @@ fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
     };
     let hold = duration_or(written.hold, Duration::ZERO, problems);
     let settle = duration_or(written.settle, Rule::DEFAULT_SETTLE, problems);
-    let (keys, expectation) = (keys?, expectation?);
+    let if_absent = match written.if_absent {
+        Some(entry) => Some(scalar::choice(&entry.value, &IF_ABSENT, problems)),
+        None => None,
+    };
+    let ((keys, patterns), expectation) = (keys?, expectation?);
     if has_threshold(&expectation) {
         for (key, span) in &keys {
             check_single(key, *span, problems);
@@ -100,6 +105,11 @@ fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
     Some(Rule {
         name: Arc::from(&*entry.name.text),
         keys: keys.into_iter().map(|(key, _)| key).collect(),
+        patterns,
+        if_absent: match if_absent {
+            Some(if_absent) => Some(if_absent?),
+            None => None,
+        },
         expectation,
         severity: severity?,
         hold: hold?,
@@ -122,6 +132,7 @@ fn written<'n>(fields: &'n [Entry], problems: &mut Problems) -> Written<'n> {
             "severity" => written.severity = Some(field),
             "for" => written.hold = Some(field),
             "settle" => written.settle = Some(field),
+            "if_absent" => written.if_absent = Some(field),
             _ => scalar::unknown(&field.name, "a field of a rule", &FIELDS, problems),
         }
     }
@@ -130,6 +141,9 @@ fn written<'n>(fields: &'n [Entry], problems: &mut Problems) -> Written<'n> {
 
 const SEVERITIES: [(&str, Severity); 3] =
     [("info", Severity::Info), ("warning", Severity::Warning), ("critical", Severity::Critical)];
+
+const IF_ABSENT: [(&str, IfAbsent); 3] =
+    [("drift", IfAbsent::Drift), ("ignore", IfAbsent::Ignore), ("wait", IfAbsent::Wait)];
 
 fn duration_or(entry: Option<&Entry>, default: Duration, problems: &mut Problems) -> Option<Duration> {
     match entry {
@@ -147,9 +161,10 @@ fn check_name(name: &Name, problems: &mut Problems) {
     }
 }
 
-/// The keys of a string or a list, each with its place.
-fn keys(node: &Node, problems: &mut Problems) -> Option<Vec<(Key, Span)>> {
+/// The keys of a string or a list, each with its place, and the patterns among them.
+fn keys(node: &Node, problems: &mut Problems) -> Option<(Vec<(Key, Span)>, Vec<Pattern>)> {
     let mut keys = Vec::new();
+    let mut patterns: Vec<Pattern> = Vec::new();
     let mut good = true;
     let items = match &node.tree {
         Tree::List(items) => items.as_slice(),
@@ -161,8 +176,12 @@ fn keys(node: &Node, problems: &mut Problems) -> Option<Vec<(Key, Span)>> {
             continue;
         };
         for (word, span) in words(text, item.span, problems) {
-            match word.parse::<Key>() {
-                Ok(key) => keys.push((key, span)),
+            let read = match Pattern::is_one(word) {
+                true => Pattern::parse(word).map(|pattern| patterns.push(pattern)),
+                false => word.parse::<Key>().map(|key| keys.push((key, span))),
+            };
+            match read {
+                Ok(()) => {}
                 Err(error) => {
                     problems.push(span, quoted(&error.found), Wrong::new("a key").hint(error.wanted));
                     good = false;
@@ -170,7 +189,7 @@ fn keys(node: &Node, problems: &mut Problems) -> Option<Vec<(Key, Span)>> {
             }
         }
     }
-    if good && keys.is_empty() {
+    if good && keys.is_empty() && patterns.is_empty() {
         let found = if matches!(node.tree, Tree::List(_)) { "an empty list" } else { "an empty text" };
         problems.push(node.span, found, Wrong::new("at least one key"));
         return None;
@@ -182,7 +201,7 @@ fn keys(node: &Node, problems: &mut Problems) -> Option<Vec<(Key, Span)>> {
             problems.push(*span, format!("{} a second time", quoted(&key.to_string())), wrong);
         }
     }
-    good.then_some(keys)
+    good.then_some((keys, patterns))
 }
 
 /// The words of a scalar with their places. What stands in the file can differ from the value by quotes, escapes

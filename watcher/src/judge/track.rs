@@ -96,6 +96,8 @@ mod tests {
             severity: Severity::Warning,
             hold: Duration::from_millis(hold),
             settle: Duration::from_millis(settle),
+            patterns: Vec::new(),
+            if_absent: None,
             source: Source { file: "f".into(), line: 1 },
         }
     }

@@ -4,11 +4,13 @@
 
 mod clock;
 mod descriptors;
+mod expand;
 mod processes;
 mod reader;
 mod slow;
 
 pub use clock::now;
 pub use descriptors::descriptors;
+pub use expand::expand;
 pub use reader::{ReadError, Reader};
 pub use slow::{Answer, SlowReader, is_slow};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::processes;
-use crate::model::{Key, Value};
+use crate::model::{Key, Pattern, Value};
 
 /// Why a key that is there cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,11 @@ impl Reader {
             }
             Err(error) => Err(ReadError::File { path: key.path(), error }),
         }
+    }
+
+    /// The keys that a pattern means now, and whether there were too many: see [`expand`](super::expand).
+    pub fn expand(&self, pattern: &Pattern) -> (Vec<Key>, bool) {
+        super::expand(&self.root, pattern)
     }
 
     /// What a value does not say: the processes that a count is of, as they are now, the first ten of them.

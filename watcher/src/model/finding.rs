@@ -40,6 +40,9 @@ pub enum Cause {
     /// It was wrong when driftd first looked, and no deployment was known.
     #[serde(rename = "never in force since boot")]
     NeverInForce,
+    /// It came up wrong: the interface, module or device appeared after driftd had started.
+    #[serde(rename = "appeared late")]
+    AppearedLate,
     /// None of these can be told.
     #[serde(rename = "unknown")]
     Unknown,
@@ -52,6 +55,7 @@ impl Cause {
             Cause::ChangedAfterDeploy => "changed after the deploy",
             Cause::DeployDidNotApply => "the deploy did not apply",
             Cause::NeverInForce => "never in force since boot",
+            Cause::AppearedLate => "appeared late",
             Cause::Unknown => "unknown",
         }
     }

@@ -23,8 +23,8 @@ pub use entry::{
 };
 pub use finding::{Cause, Finding, FindingId, FindingState};
 pub use hint::{Hint, Owner, OwnerKind, Probes, SeenBy, Write, Writer};
-pub use key::{InvalidKey, Key};
-pub use rule::{Expectation, Margin, Rule, Severity, Source};
+pub use key::{InvalidKey, Key, Pattern};
+pub use rule::{Expectation, IfAbsent, Margin, Rule, Severity, Source};
 pub use status::Status;
 pub use time::{Boottime, Now};
 pub use value::{InvalidQuantity, Quantity, Value};

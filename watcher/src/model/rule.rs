@@ -4,15 +4,19 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Key, Quantity};
+use super::{Key, Pattern, Quantity};
 
 /// One rule of the configuration: keys, what is expected of each, and how a departure is treated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// The rule's name, unique in a configuration.
     pub name: Arc<str>,
-    /// The keys, each once.
+    /// The keys that are written out, each once.
     pub keys: Vec<Key>,
+    /// Patterns of further keys.
+    pub patterns: Vec<Pattern>,
+    /// What it means that a key does not exist, where the rule says it.
+    pub if_absent: Option<IfAbsent>,
     /// What is expected of each of the keys.
     pub expectation: Expectation,
     /// How loud a departure is.
@@ -29,6 +33,17 @@ impl Rule {
     /// The settle time of a rule that names none: long enough for a tool that writes a key twice, short enough to
     /// be told at once.
     pub const DEFAULT_SETTLE: Duration = Duration::from_millis(100);
+}
+
+/// What it means that a declared key does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfAbsent {
+    /// It departs. Of a key that is written out, where the rule does not say.
+    Drift,
+    /// Nothing. Of a key that a pattern stands for, where the rule does not say.
+    Ignore,
+    /// Nothing, until it is there for the first time; from then on it departs.
+    Wait,
 }
 
 /// What is expected of a key.

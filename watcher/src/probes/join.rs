@@ -18,7 +18,7 @@ use super::{
     facts::Namespaces,
     plan::Hook,
 };
-use crate::model::{Boottime, Hint, Owner, OwnerKind, SeenBy, Write};
+use crate::model::{Boottime, Hint, Owner, OwnerKind, Pattern, SeenBy, Write};
 
 /// How long a return is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -34,6 +34,19 @@ pub struct Interest {
     pub sysctls: HashSet<Box<str>>,
     /// Names of interfaces.
     pub interfaces: HashSet<Box<str>>,
+    /// Patterns of keys: what they mean is not known before it is there.
+    pub patterns: Vec<Pattern>,
+}
+
+impl Interest {
+    fn has_sysctl(&self, name: &str) -> bool {
+        self.sysctls.contains(name) || self.patterns.iter().any(|pattern| pattern.matches_sysctl(name))
+    }
+
+    fn has_link(&self, interface: &str) -> bool {
+        self.interfaces.contains(interface)
+            || self.patterns.iter().any(|pattern| pattern.matches_link(interface))
+    }
 }
 
 /// What was heard and is no hint.
@@ -146,7 +159,7 @@ impl Join {
             self.heard.hook = true;
             return;
         }
-        if !self.interest.sysctls.contains(self.name.as_str()) {
+        if !self.interest.has_sysctl(&self.name) {
             self.tally.undeclared += 1;
             if self.name != canary::SWITCH {
                 return;
@@ -185,7 +198,7 @@ impl Join {
             self.tally.unseen += 1;
             self.suspicious = true;
         }
-        if !self.interest.sysctls.contains(&*name) {
+        if !self.interest.has_sysctl(&name) {
             // Where the entry was seen it is counted already.
             self.tally.undeclared += u64::from(!seen_entry);
             return;
@@ -208,7 +221,7 @@ impl Join {
 
     fn mtu_enter(&mut self, record: &MtuEnter, now: Boottime, hints: &mut Vec<Hint>) {
         let interface = decode::text(&record.name);
-        if !self.interest.interfaces.contains(&*interface) {
+        if !self.interest.has_link(&interface) {
             self.tally.undeclared += 1;
             return;
         }
@@ -242,7 +255,7 @@ impl Join {
             && **name == *canary::SWITCH
         {
             self.suspicious = true;
-            if !self.interest.sysctls.contains(name) {
+            if !self.interest.has_sysctl(name) {
                 return;
             }
         }

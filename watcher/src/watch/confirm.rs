@@ -11,8 +11,8 @@ use crate::{
     judge::{Judgement, State, Step, expected, judge, step},
     kernel::ReadError,
     model::{
-        Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Key, Loss, Now, Rule, Touch,
-        TouchReason, Value, What,
+        Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, IfAbsent, Key, Loss, Now,
+        Rule, Touch, TouchReason, Value, What,
     },
 };
 
@@ -25,6 +25,9 @@ impl Watch {
         };
         let Some(tracked) = self.keys.get_mut(at) else { return };
         tracked.unreadable = false;
+        // Not there at first, and there now: it came late.
+        tracked.late |= value.is_some() && !tracked.was_there && tracked.known == Known::Value(None);
+        tracked.was_there |= value.is_some();
         let before = std::mem::replace(&mut tracked.known, Known::Value(value.clone()));
         if before == Known::Nothing && pin.in_window && tracked.is_other_than_captured(value.as_ref()) {
             // An earlier run saw the window open. What had departed before that is a finding, and kept.
@@ -149,6 +152,7 @@ impl Watch {
         let written = tracked.written;
         let changed_in = tracked.changed_in.clone();
         let key = tracked.key.clone();
+        let was_there = tracked.was_there;
         let (mut restored, mut departs, mut healed) = (false, false, false);
         for check in &mut checks {
             let Some(rule) = self.rules.get(check.rule) else { continue };
@@ -164,7 +168,11 @@ impl Watch {
                 self.batch.captures.push(capture);
             }
             let captured = check.captured.as_ref().map(|capture| &capture.value);
-            let judgement = judge(&key, &rule.expectation, captured, value);
+            let judgement = match (value, check.if_absent) {
+                (None, IfAbsent::Ignore) => Judgement::Unjudged,
+                (None, IfAbsent::Wait) if !was_there => Judgement::Unjudged,
+                _ => judge(&key, &rule.expectation, captured, value),
+            };
             check.from_the_start = judgement == Judgement::Departs && (first || check.from_the_start);
             match step(&mut check.state, judgement, rule, written, pin.in_window, now.boot) {
                 // Held: another deployment's verdict may wait until it has settled.
@@ -217,7 +225,7 @@ impl Watch {
         let shown = shown(tracked);
         let change = tracked.last_change.clone();
         let pin = change.as_ref().map_or(pin, |change| &change.pin).clone();
-        let cause = self.cause(change.as_ref(), check, &pin);
+        let cause = self.cause(tracked, change.as_ref(), check, &pin);
         let (previous, requested, writer, seen_by) = match change {
             Some(change) => (change.previous, change.requested, change.writer, change.seen_by),
             None => (None, None, None, crate::model::SeenBy::Sweep),
@@ -269,8 +277,13 @@ impl Watch {
     }
 
     /// Why a key departs that is a finding from now on.
-    fn cause(&self, change: Option<&Circumstance>, check: &Check, pin: &Pin) -> Cause {
+    fn cause(&self, tracked: &Tracked, change: Option<&Circumstance>, check: &Check, pin: &Pin) -> Cause {
         match change {
+            // What came up wrong by itself: nobody wrote it, or only what it came from.
+            None if tracked.late => Cause::AppearedLate,
+            Some(change) if tracked.late && change.previous.is_none() && change.writer.is_none() => {
+                Cause::AppearedLate
+            }
             // A change in a deploy's window belongs to the deploy, and so does a wrong value it left.
             Some(change) if change.pin.in_window => Cause::DeployDidNotApply,
             Some(_) if pin.deployment.is_some() => Cause::ChangedAfterDeploy,

@@ -155,7 +155,7 @@ impl Watch {
                 commit: deployment.commit,
                 app: deployment.app,
                 status,
-                keys: self.keys.len(),
+                keys: self.keys.len() - self.free.len(),
                 findings: findings.clone(),
                 held: held.clone(),
                 unreadable: unreadable.clone(),

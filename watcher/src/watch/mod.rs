@@ -3,6 +3,7 @@
 //! [`Watch`] is told what happened and gives back what is to be recorded. It reads keys through `kernel`, and knows
 //! no socket, no database and no clock: `now` is an argument.
 
+mod appear;
 mod confirm;
 mod deliver;
 mod run;
@@ -33,8 +34,8 @@ use crate::{
     judge::State,
     kernel::{Answer, Reader, SlowReader},
     model::{
-        Boottime, Entry, Hint, Key, Loss, Now, Owner, Rule, Started, Status, SweepReason, VerdictStatus,
-        What, Write,
+        Boottime, Entry, Hint, IfAbsent, Key, Loss, Now, Owner, Pattern, Rule, Started, Status, SweepReason,
+        VerdictStatus, What, Write,
     },
     probes::{News, Tally},
     store::{Batch, Past},
@@ -86,7 +87,15 @@ const JUMP: SignedDuration = SignedDuration::from_secs(2);
 /// The owner of what is known.
 pub struct Watch {
     rules: Vec<Rule>,
+    /// The patterns of all rules, each with the place of its rule.
+    patterns: Vec<(usize, Pattern)>,
     keys: Vec<Tracked>,
+    /// Places in `keys` that nothing is at any more.
+    free: Vec<usize>,
+    /// When the patterns are looked at next, where something appeared.
+    look_at: Option<Boottime>,
+    /// Whether it was said that a pattern means too much.
+    too_many: bool,
     by_key: HashMap<Key, usize>,
     by_file: HashMap<Write, Vec<usize>>,
     dirty: Vec<usize>,
@@ -140,7 +149,11 @@ impl Watch {
     pub fn new(parts: Parts, now: Now) -> Watch {
         let Parts { rules, ledger, past, reader, slow, sweep_every, watching } = parts;
         let mut watch = Watch {
+            patterns: Vec::new(),
             keys: Vec::new(),
+            free: Vec::new(),
+            look_at: None,
+            too_many: false,
             by_key: HashMap::new(),
             by_file: HashMap::new(),
             dirty: Vec::new(),
@@ -175,32 +188,31 @@ impl Watch {
             rules: Vec::new(),
         };
         for (number, rule) in rules.iter().enumerate() {
+            let if_absent = rule.if_absent.unwrap_or(IfAbsent::Drift);
             for key in &rule.keys {
-                let tracked = watch.track(key);
-                tracked.checks.push(Check {
-                    rule: number,
-                    state: State::Quiet,
-                    finding: None,
-                    from_the_start: false,
-                    captured: None,
-                    capturing: None,
-                });
+                watch.track(key).checks.push(Check::new(number, if_absent, false));
             }
+            watch.patterns.extend(rule.patterns.iter().map(|pattern| (number, pattern.clone())));
         }
         watch.rules = rules;
+        watch.look_around();
+        watch.status.watching.keys = watch.keys.len();
         watch.tell(now, What::Start(watch.status.watching.clone()));
         watch.recall(past, now);
         watch
     }
 
     fn track(&mut self, key: &Key) -> &mut Tracked {
-        let next = self.keys.len();
+        let next = self.free.last().copied().unwrap_or(self.keys.len());
         let at = *self.by_key.entry(key.clone()).or_insert(next);
         if at == next {
             if let Some(write) = written_file(key) {
                 self.by_file.entry(write).or_default().push(at);
             }
-            self.keys.push(Tracked::new(key.clone()));
+            match self.free.pop().and_then(|at| self.keys.get_mut(at)) {
+                Some(place) => *place = Tracked::new(key.clone()),
+                None => self.keys.push(Tracked::new(key.clone())),
+            }
         }
         #[expect(clippy::indexing_slicing, reason = "`at` is in `by_key`, whose places are those of `keys`")]
         &mut self.keys[at]
@@ -262,6 +274,7 @@ impl Watch {
             self.ledger.deadline(),
             self.touches.deadline(),
             self.losses.until,
+            self.look_at,
         ]
         .into_iter()
         .flatten()
@@ -289,8 +302,10 @@ impl Watch {
             );
             return;
         }
-        let Some(keys) = self.by_file.get(&hint.write) else { return };
-        for at in keys {
+        if !self.by_file.contains_key(&hint.write) && self.written_anew(&hint.write).is_none() {
+            return;
+        }
+        for at in self.by_file.get(&hint.write).into_iter().flatten() {
             if let Some(tracked) = self.keys.get_mut(*at) {
                 tracked.hint(hint.clone());
                 mark(tracked, *at, &mut self.dirty);
@@ -302,6 +317,7 @@ impl Watch {
         match news {
             News::Lost => self.lost("rtnetlink messages", 1, now),
             News::Interface(interface) => {
+                self.something_appeared(now);
                 let Some(keys) = self.by_file.get(&Write::Mtu(interface)) else { return };
                 for at in keys {
                     let Some(tracked) = self.keys.get_mut(*at) else { continue };
@@ -396,6 +412,7 @@ impl Watch {
             }
         }
         let pin = self.ledger.pin();
+        self.look_if_due(&pin, now);
         for at in std::mem::take(&mut self.dirty) {
             self.read(at, &pin, now);
         }

@@ -20,6 +20,9 @@ impl Watch {
     pub(super) fn read(&mut self, at: usize, pin: &Pin, now: Now) {
         let Some(tracked) = self.keys.get_mut(at) else { return };
         tracked.dirty = false;
+        if tracked.checks.is_empty() {
+            return;
+        }
         if is_slow(&tracked.key) {
             if self.slow.ask(&tracked.key, now.boot) {
                 tracked.asked_under = Some(pin.clone());
@@ -53,6 +56,7 @@ impl Watch {
         // One that still waits for slow keys is overtaken: what it asked for is not asked for again.
         let changed = self.sweep.take().map_or(0, |running| running.changed);
         self.sweep = Some(RunningSweep { reason, started: now.boot, changed });
+        self.look_around();
         (0..self.keys.len()).for_each(|at| self.read(at, pin, now));
     }
 
@@ -71,7 +75,7 @@ impl Watch {
             now,
             What::Sweep(Sweep {
                 reason: sweep.reason,
-                keys: self.keys.len(),
+                keys: self.keys.len() - self.free.len(),
                 changed: sweep.changed,
                 micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             }),

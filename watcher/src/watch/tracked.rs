@@ -6,8 +6,8 @@ use crate::{
     deploys::Pin,
     judge::State,
     model::{
-        Boottime, Capture, CommitId, DeploymentId, Finding, Hint, Key, Owner, SeenBy, TouchReason, Value,
-        Writer,
+        Boottime, Capture, CommitId, DeploymentId, Finding, Hint, IfAbsent, Key, Owner, SeenBy, TouchReason,
+        Value, Writer,
     },
 };
 
@@ -47,6 +47,10 @@ pub struct Tracked {
     pub asked_under: Option<Pin>,
     /// Whether it was told that it cannot be read.
     pub unreadable: bool,
+    /// Whether it appeared while driftd ran.
+    pub late: bool,
+    /// Whether it was there at a reading.
+    pub was_there: bool,
     /// When it is read again because a write that was announced was not there yet.
     pub again: Option<Boottime>,
     /// Whether it waits in the loop's list of keys to read.
@@ -66,6 +70,10 @@ pub struct Check {
     pub state: State,
     /// The open finding.
     pub finding: Option<Finding>,
+    /// What it means that the key does not exist.
+    pub if_absent: IfAbsent,
+    /// Whether a pattern of the rule means the key, and the rule does not write it out.
+    pub by_pattern: bool,
     /// Whether it departs since it was first read.
     pub from_the_start: bool,
     /// What the host had when a deployment was confirmed.
@@ -139,6 +147,20 @@ pub struct Culprit {
 }
 
 impl Check {
+    /// A rule that was not judged yet.
+    pub fn new(rule: usize, if_absent: IfAbsent, by_pattern: bool) -> Check {
+        Check {
+            rule,
+            state: State::Quiet,
+            finding: None,
+            if_absent,
+            by_pattern,
+            from_the_start: false,
+            captured: None,
+            capturing: None,
+        }
+    }
+
     /// Whether a deployment that closed a window captures, for a key that last changed in another or the same: the
     /// first captures all, a later one what changed in its window. A key with an open finding keeps its expectation,
     /// so that no deploy launders a drift.
@@ -160,6 +182,8 @@ impl Tracked {
             changed_in: None,
             asked_under: None,
             unreadable: false,
+            late: false,
+            was_there: false,
             again: None,
             dirty: false,
             netlink: false,
@@ -167,6 +191,14 @@ impl Tracked {
             uncounted: 0,
             pause: Duration::ZERO,
         }
+    }
+
+    /// Whether it is forgotten when it is gone: only patterns mean it, and it is no finding.
+    pub fn is_let_go(&self) -> bool {
+        !self.checks.is_empty()
+            && self.checks.iter().all(|check| {
+                check.by_pattern && check.finding.is_none() && check.if_absent == IfAbsent::Ignore
+            })
     }
 
     /// Whether a rule expects what the host had once, and that is another value.

@@ -111,7 +111,7 @@ drift_rules:
     17 |     remedy: revert
        |     ^^^^^^
        |
-       = hint: known here: `keys`, `expect`, `one_of`, `min`, `max`, `within`, `severity`, `for`, `settle`
+       = hint: known here: `keys`, `expect`, `one_of`, `min`, `max`, `within`, `severity`, `for`, `settle`, `if_absent`
 
     12 mistakes in /etc/driftd.yaml
     "#);
@@ -229,8 +229,9 @@ fn a_mistake_in_the_webhook_never_leaves_it_open() {
 
 #[test]
 fn a_mistake_in_a_rule_says_what_was_found_and_what_was_wanted() {
-    let known = "`keys`, `expect`, `one_of`, `min`, `max`, `within`, `severity`, `for`, `settle`";
-    for field in ["remedy", "if_absent", "matches"] {
+    let known =
+        "`keys`, `expect`, `one_of`, `min`, `max`, `within`, `severity`, `for`, `settle`, `if_absent`";
+    for field in ["remedy", "matches"] {
         check_rule(
             &format!("{field}: x"),
             &format!("4:5 found `{field}`, wanted a field of a rule | known here: {known}"),

@@ -1,6 +1,7 @@
 //! The key: one piece of kernel state, with many accepted spellings and one canonical one.
 
 mod parse;
+mod pattern;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::pattern::Pattern;
 use self::{
     parse::check_components,
     sysctl::{ACTS_ON_READ, LITERAL_SYSCTLS, MOVING_SYSCTLS, column_index, is_flush, is_secret, swap},

@@ -4,22 +4,30 @@ use std::str::FromStr;
 
 use super::{InvalidKey, Key, sysctl::slashed};
 
+/// What is wanted where the colon stands last.
+pub(super) const NO_FIELD: &str = "a field's name after the colon";
+
 /// Refuses what could leave the tree or hide in a line: empty components, `.`, `..`, white space, globs.
 pub(super) fn check_components(path: &str) -> Result<(), &'static str> {
-    for component in path.split('/') {
-        match component {
-            "" => return Err("two separators follow each other, or one stands at an end"),
-            "." | ".." => return Err("`.` and `..` are not followed"),
-            _ => {}
-        }
-    }
-    if path.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("no white space or control characters");
-    }
+    path.split('/').try_for_each(check_component)?;
     if path.contains(['*', '?']) {
-        return Err("one key, written out; patterns are not understood here");
+        return Err(
+            "one key, written out; `*` stands for parts of sysctls, of `link.*.mtu` and of paths below /sys",
+        );
     }
     Ok(())
+}
+
+/// The same for one component, which may be a glob.
+pub(super) fn check_component(component: &str) -> Result<(), &'static str> {
+    match component {
+        "" => Err("two separators follow each other, or one stands at an end"),
+        "." | ".." => Err("`.` and `..` are not followed"),
+        _ if component.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+            Err("no white space or control characters")
+        }
+        _ => Ok(()),
+    }
 }
 
 impl FromStr for Key {
@@ -28,7 +36,7 @@ impl FromStr for Key {
     fn from_str(text: &str) -> Result<Key, InvalidKey> {
         let wrong = |wanted| InvalidKey { found: text.to_owned(), wanted };
         let (place, field) = match text.split_once(':') {
-            Some((_, "")) => return Err(wrong("a field's name after the colon")),
+            Some((_, "")) => return Err(wrong(NO_FIELD)),
             Some((place, field)) => (place, Some(field)),
             None => (text, None),
         };

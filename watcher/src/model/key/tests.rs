@@ -66,7 +66,7 @@ fn what_is_no_key_is_refused_with_what_was_wanted() {
     check_refused("/proc/cmdline:a=b", "the name of a boot parameter");
     check_refused("/sys/kernel/mm/x:y", "only those of cgroups");
     check_refused("vm.stat_refresh", "acts when it is read");
-    check_refused("net.ipv4.conf.*.rp_filter", "patterns are not understood");
+    check_refused("net.ipv4.conf.*.rp_filter", "one key, written out");
     check_refused("link.averyveryverylongname.mtu", "an interface's name");
 }
 

@@ -40,6 +40,8 @@ pub fn rule(name: &str, keys: &str, expectation: Expectation) -> Rule {
         severity: Severity::Warning,
         hold: Duration::ZERO,
         settle: Rule::DEFAULT_SETTLE,
+        patterns: Vec::new(),
+        if_absent: None,
         source: Source { file: "rules".into(), line: 1 },
     }
 }

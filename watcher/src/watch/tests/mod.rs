@@ -5,6 +5,7 @@ mod changes;
 mod deployments;
 mod host;
 mod losses;
+mod patterns;
 mod quiet;
 mod replay;
 mod restarts;

@@ -1,0 +1,105 @@
+//! Keys that patterns stand for: taken up when they appear, let go when they are gone.
+
+use std::collections::HashSet;
+
+use super::{AFTER_NETLINK, Watch, tracked::Known};
+use crate::{
+    deploys::Pin,
+    model::{Key, Now, Write},
+};
+
+impl Watch {
+    /// Looks which keys the patterns mean now: takes up what is new, lets go what is gone and is no finding. Gives the
+    /// places of what is new.
+    pub(super) fn look_around(&mut self) -> Vec<usize> {
+        if self.patterns.is_empty() {
+            return Vec::new();
+        }
+        let mut there: HashSet<Key> = HashSet::new();
+        let mut new = Vec::new();
+        for (rule, pattern) in self.patterns.clone() {
+            let (keys, more) = self.reader.expand(&pattern);
+            if more && !std::mem::replace(&mut self.too_many, true) {
+                tracing::warn!(
+                    "`{pattern}` means more keys than are watched: those behind the first are left out"
+                );
+            }
+            for key in keys {
+                new.extend(self.take_up(rule, &key));
+                there.insert(key);
+            }
+        }
+        for at in 0..self.keys.len() {
+            let Some(tracked) = self.keys.get(at) else { continue };
+            if !there.contains(&tracked.key) && tracked.is_let_go() {
+                self.let_go(at);
+            }
+        }
+        new
+    }
+
+    /// Puts a key that a pattern means under its rule; its place, where it was not known at all.
+    fn take_up(&mut self, rule: usize, key: &Key) -> Option<usize> {
+        let is_new = !self.by_key.contains_key(key);
+        let late = self.status.last_sweep.is_some();
+        let if_absent = self.rules.get(rule)?.if_absent.unwrap_or(crate::model::IfAbsent::Ignore);
+        let tracked = self.track(key);
+        if !tracked.checks.iter().any(|check| check.rule == rule) {
+            tracked.checks.push(super::tracked::Check::new(rule, if_absent, true));
+            tracked.late |= is_new && late;
+        }
+        is_new.then(|| self.by_key.get(key).copied())?
+    }
+
+    /// Forgets a key; its place is for the next.
+    fn let_go(&mut self, at: usize) {
+        let Some(tracked) = self.keys.get_mut(at) else { return };
+        self.by_key.remove(&tracked.key);
+        if let Some(write) = super::written_file(&tracked.key)
+            && let Some(places) = self.by_file.get_mut(&write)
+        {
+            places.retain(|place| *place != at);
+            if places.is_empty() {
+                self.by_file.remove(&write);
+            }
+        }
+        tracked.checks.clear();
+        tracked.known = Known::Nothing;
+        self.free.push(at);
+    }
+
+    /// An interface, a module or a device came or went: the patterns are looked at a moment later, when what comes with
+    /// it is there too.
+    pub(super) fn something_appeared(&mut self, now: Now) {
+        if !self.patterns.is_empty() {
+            self.look_at.get_or_insert(now.boot.after(AFTER_NETLINK));
+        }
+    }
+
+    /// Looks around if it is time, and reads what is new.
+    pub(super) fn look_if_due(&mut self, pin: &Pin, now: Now) {
+        if self.look_at.take_if(|at| *at <= now.boot).is_some() {
+            for at in self.look_around() {
+                self.read(at, pin, now);
+            }
+        }
+    }
+
+    /// A key that was written, and that no sweep has found yet: the place of it, where a pattern means it.
+    pub(super) fn written_anew(&mut self, write: &Write) -> Option<()> {
+        let path = match write {
+            Write::Sysctl(name) => format!("proc/sys/{name}"),
+            Write::Mtu(interface) => format!("sys/class/net/{interface}/mtu"),
+        };
+        let meant: Vec<(usize, Key)> = self
+            .patterns
+            .iter()
+            .filter(|(_, pattern)| pattern.matches(&path))
+            .filter_map(|(rule, pattern)| Some((*rule, pattern.key_at(&path)?)))
+            .collect();
+        for (rule, key) in &meant {
+            self.take_up(*rule, key);
+        }
+        (!meant.is_empty()).then_some(())
+    }
+}
