@@ -3,22 +3,32 @@
 use std::{
     env, fs,
     io::{Read, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
 };
+
+use rustix::thread::UnshareFlags;
 
 /// Tells the program that it is the actor: the path to write.
 const PATH: &str = "DRIFTD_ACTOR_PATH";
 /// The value to write.
 const VALUE: &str = "DRIFTD_ACTOR_VALUE";
+/// That it first leaves for a user namespace and a network namespace of its own.
+const APART: &str = "DRIFTD_ACTOR_APART";
+
+/// The user and the group `nobody`, as Debian numbers them.
+pub const NOBODY: u32 = 65534;
 
 /// The actor's part: waits for the word on standard input, and writes. `None` where this process is no actor.
 pub fn act() -> Option<process::ExitCode> {
     let path = PathBuf::from(env::var_os(PATH)?);
     let value = env::var(VALUE).unwrap_or_default();
     let mut word = Vec::new();
-    let done = std::io::stdin().read_to_end(&mut word).and_then(|_| super::write(&path, &value));
+    let done = std::io::stdin()
+        .read_to_end(&mut word)
+        .and_then(|_| if env::var_os(APART).is_some() { go_apart() } else { Ok(()) })
+        .and_then(|()| super::write(&path, &value));
     Some(match done {
         Ok(()) => process::ExitCode::SUCCESS,
         Err(error) => {
@@ -26,6 +36,29 @@ pub fn act() -> Option<process::ExitCode> {
             process::ExitCode::FAILURE
         }
     })
+}
+
+/// Leaves for namespaces in which this process is root, as `unshare -rn` does.
+fn go_apart() -> std::io::Result<()> {
+    super::namespace::unshare(UnshareFlags::NEWUSER | UnshareFlags::NEWNET)?;
+    fs::write("/proc/self/uid_map", format!("0 {NOBODY} 1"))
+}
+
+/// Writes a sysctl as nobody, from a user namespace and a network namespace of nobody's own; the process id.
+#[track_caller]
+pub fn write_as_nobody_apart(path: &Path, value: &str) -> u32 {
+    let program = env::current_exe().expect("this program has a path");
+    let mut actor = Command::new(program)
+        .envs([(PATH, path.as_os_str()), (VALUE, value.as_ref()), (APART, "1".as_ref())])
+        .stdin(Stdio::null())
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .spawn()
+        .expect("this program can be started again");
+    let pid = actor.id();
+    let status = actor.wait().expect("the actor can be waited for");
+    assert!(status.success(), "the actor failed: {status}");
+    pid
 }
 
 /// A cgroup (version 2) below the root one.
@@ -41,6 +74,11 @@ impl ChildCgroup {
         let directory = cgroup2().join(format!("driftd-test-{}", process::id()));
         fs::create_dir_all(&directory).unwrap_or_else(|e| panic!("cannot make {directory:?}: {e}"));
         ChildCgroup { directory }
+    }
+
+    /// Its directory.
+    pub fn path(&self) -> &Path {
+        &self.directory
     }
 
     /// Its id, as the kernel's programs see it: the number of the directory (kernfs_node.id on 64 bits).

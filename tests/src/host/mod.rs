@@ -1,15 +1,21 @@
 //! What scenarios do to the kernel, and undo: each change is a guard that puts back what was there.
 
 mod actor;
+mod around;
 mod bpf;
 mod link;
 mod namespace;
+mod rtnl;
 mod stuck;
 mod sysctl;
+mod way;
 
-pub use actor::{ChildCgroup, act};
-pub use bpf::programs;
+pub use actor::{ChildCgroup, NOBODY, act, write_as_nobody_apart};
+pub use around::{set_app_probes_of_lo, set_console_level, set_rp_filter_of_lo};
+pub use bpf::{Replacement, programs};
 pub use link::{Link, Way as MtuWay, set_mtu_of_lo, set_up};
-pub use namespace::{ProcMount, in_new_network, write_from_new_network};
+pub use namespace::{BindMount, Namespace, ProcMount, in_new, in_new_network, write_from_new};
+pub use rtnl::{HeldRtnl, RestartedWrite};
 pub use stuck::StuckWriters;
-pub use sysctl::{Sysctl, Way, path, read, write, write_by};
+pub use sysctl::{Sysctl, path, read, write};
+pub use way::{Way, has_rings, write_at, write_by, write_from_nowhere, write_on};

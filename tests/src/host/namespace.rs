@@ -9,17 +9,33 @@ use std::{
 };
 
 use rustix::{
-    mount::{MountFlags, UnmountFlags, mount, unmount},
+    mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount},
     thread::{UnshareFlags, unshare_unsafe},
 };
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
-/// Does something in a network namespace of its own, that is gone afterwards.
+/// A namespace of one kind; which kinds there are says namespaces(7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespace {
+    /// Interfaces, and the sysctls below `net/`.
+    Network,
+    /// Limits of shared memory, semaphores and messages.
+    Ipc,
+    /// The names of the host.
+    Uts,
+}
+
+/// Does something in a namespace of its own, that is gone afterwards.
 #[track_caller]
-pub fn in_new_network<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub fn in_new<T: Send>(namespace: Namespace, work: impl FnOnce() -> T + Send) -> T {
+    let flags = match namespace {
+        Namespace::Network => UnshareFlags::NEWNET,
+        Namespace::Ipc => UnshareFlags::NEWIPC,
+        Namespace::Uts => UnshareFlags::NEWUTS,
+    };
     let result = thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            enter_new_network().expect("a new network namespace is to be had by root");
+            unshare(flags).unwrap_or_else(|e| panic!("no new namespace ({namespace:?}): {e}"));
             work()
         });
         thread.join()
@@ -27,16 +43,22 @@ pub fn in_new_network<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// Opens a file here, and writes it from a thread that has left for another network namespace.
-pub fn write_from_new_network(path: &Path, value: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    in_new_network(|| file.write_all(value.as_bytes()))
+/// Does something in a network namespace of its own, that is gone afterwards.
+#[track_caller]
+pub fn in_new_network<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    in_new(Namespace::Network, work)
 }
 
-/// Moves this thread alone.
-fn enter_new_network() -> rustix::io::Result<()> {
-    // SAFETY: the danger is of a thread that unshares the table of descriptors; only the network is unshared.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNET) }
+/// Opens a file here, and writes it from a thread that has left for another namespace.
+pub fn write_from_new(namespace: Namespace, path: &Path, value: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    in_new(namespace, || file.write_all(value.as_bytes()))
+}
+
+/// Moves this thread alone; the whole process, where it has no other.
+pub(super) fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    // SAFETY: the danger is of a thread that unshares the table of descriptors; nobody here asks for that.
+    unsafe { unshare_unsafe(flags) }
 }
 
 /// A second mount of procfs.
@@ -69,5 +91,32 @@ impl Default for ProcMount {
 impl Drop for ProcMount {
     fn drop(&mut self) {
         let _ = unmount(self.directory.path(), UnmountFlags::DETACH);
+    }
+}
+
+/// A file of /proc mounted on a file elsewhere.
+#[derive(Debug)]
+pub struct BindMount {
+    file: NamedTempFile,
+}
+
+impl BindMount {
+    /// Mounts it.
+    #[track_caller]
+    pub fn of(path: &Path) -> BindMount {
+        let file = NamedTempFile::new().expect("there is room for a file");
+        mount_bind(path, file.path()).expect("root may mount a file on another");
+        BindMount { file }
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+impl Drop for BindMount {
+    fn drop(&mut self) {
+        let _ = unmount(self.file.path(), UnmountFlags::DETACH);
     }
 }

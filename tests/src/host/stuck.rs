@@ -45,9 +45,9 @@ struct UffdioRegister {
 const MESSAGE: usize = 32;
 
 /// A page; larger pages only make the buffers overlap less.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 
-/// How long the writers may take until they are stuck.
+/// How long it may take until all are stuck.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Writers stuck in the kernel until the value is dropped. Then they write zeros, which no number is: they are refused.
@@ -73,24 +73,22 @@ impl StuckWriters {
                 })
             })
             .collect();
-        let stuck = StuckWriters { userfault: Some(userfault), threads };
-        stuck.wait_for(count);
-        stuck
+        wait_for_pages(&userfault, count);
+        StuckWriters { userfault: Some(userfault), threads }
     }
+}
 
-    /// Waits until the kernel has asked for so many pages: each is a writer's.
-    #[track_caller]
-    fn wait_for(&self, count: usize) {
-        let userfault = self.userfault.as_ref().expect("it is open until the drop");
-        let limit = Timespec { tv_sec: LIMIT.as_secs().cast_signed(), tv_nsec: 0 };
-        let mut buffer = [0; MESSAGE * 32];
-        let mut asked = 0;
-        while asked < count {
-            let mut fds = [PollFd::new(userfault, PollFlags::IN)];
-            let ready = poll(&mut fds, Some(&limit)).expect("poll(2) works");
-            assert!(ready > 0, "only {asked} of {count} writers got stuck");
-            asked += rustix::io::read(userfault, &mut buffer).expect("a userfaultfd is read") / MESSAGE;
-        }
+/// Waits until the kernel has asked for so many pages: behind each somebody is stuck.
+#[track_caller]
+pub(super) fn wait_for_pages(userfault: &OwnedFd, count: usize) {
+    let limit = Timespec { tv_sec: LIMIT.as_secs().cast_signed(), tv_nsec: 0 };
+    let mut buffer = [0; MESSAGE * 32];
+    let mut asked = 0;
+    while asked < count {
+        let mut fds = [PollFd::new(userfault, PollFlags::IN)];
+        let ready = poll(&mut fds, Some(&limit)).expect("poll(2) works");
+        assert!(ready > 0, "only {asked} of {count} pages were asked for");
+        asked += rustix::io::read(userfault, &mut buffer).expect("a userfaultfd is read") / MESSAGE;
     }
 }
 
@@ -104,7 +102,7 @@ impl Drop for StuckWriters {
 }
 
 /// Memory that is never there, and the descriptor that is asked for it. The memory is left mapped to the end.
-fn pages(length: usize) -> io::Result<(OwnedFd, usize)> {
+pub(super) fn pages(length: usize) -> io::Result<(OwnedFd, usize)> {
     // SAFETY: userfaultfd(2) takes flags only and returns a new descriptor or an error.
     let fd = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
     let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;

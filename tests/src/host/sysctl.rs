@@ -1,11 +1,11 @@
-//! Writing sysctls, in each way a program can.
+//! Sysctls and other small files: reading them, writing them, putting back what they held.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, IoSlice, Write},
-    os::unix::fs::FileExt,
+    fs, io,
     path::{Path, PathBuf},
 };
+
+use super::way::{Way, write_by};
 
 /// A sysctl that gets back the value it had.
 #[derive(Debug)]
@@ -50,17 +50,6 @@ impl Drop for Sysctl {
     }
 }
 
-/// The way a value reaches the kernel.
-#[derive(Clone, Copy, Debug)]
-pub enum Way {
-    /// write(2).
-    Write,
-    /// pwrite(2) at position 0.
-    Pwrite,
-    /// writev(2), one segment for each byte.
-    Writev,
-}
-
 /// The file of a sysctl named with dots.
 pub fn path(name: &str) -> PathBuf {
     Path::new("/proc/sys").join(name.replace('.', "/"))
@@ -76,21 +65,4 @@ pub fn read(path: &Path) -> String {
 /// Writes a value by write(2), in one call and without making a file.
 pub fn write(path: &Path, value: &str) -> io::Result<()> {
     write_by(path, Way::Write, value)
-}
-
-/// Writes a value in the given way, in one call.
-pub fn write_by(path: &Path, way: Way, value: &str) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).open(path)?;
-    let written = match way {
-        Way::Write => file.write(value.as_bytes())?,
-        Way::Pwrite => file.write_at(value.as_bytes(), 0)?,
-        Way::Writev => {
-            let bytes: Vec<IoSlice<'_>> = value.as_bytes().chunks(1).map(IoSlice::new).collect();
-            file.write_vectored(&bytes)?
-        }
-    };
-    match written == value.len() {
-        true => Ok(()),
-        false => Err(io::Error::other(format!("{written} of {} bytes were taken", value.len()))),
-    }
 }

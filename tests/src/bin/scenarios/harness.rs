@@ -1,7 +1,7 @@
 //! What the other scenarios take for granted: that what they do to the kernel happens.
 
 use driftd_tests::{
-    host::{self, ChildCgroup, Link, MtuWay, ProcMount, StuckWriters, Sysctl, Way},
+    host::{self, ChildCgroup, Link, MtuWay, Namespace, ProcMount, StuckWriters, Sysctl, Way},
     mode::Mode,
 };
 
@@ -52,7 +52,7 @@ fn sysctls(_: Mode) {
     let somaxconn = Sysctl::of("net.core.somaxconn");
     host::in_new_network(|| host::write(somaxconn.path(), "77")).expect("root may write there");
     assert_eq!(host::read(somaxconn.path()), somaxconn.original, "another namespace's value is another");
-    host::write_from_new_network(somaxconn.path(), "78").expect("root may write from there");
+    host::write_from_new(Namespace::Network, somaxconn.path(), "78").expect("root may write from there");
     assert_eq!(host::read(somaxconn.path()), "78", "the descriptor decides whose value it is");
 }
 

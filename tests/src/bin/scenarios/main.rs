@@ -8,6 +8,7 @@
 )]
 
 mod blindness;
+mod bypass;
 mod deployments;
 mod harness;
 mod lifecycle;
@@ -15,6 +16,7 @@ mod links;
 mod lockdown;
 mod losses;
 mod namespaces;
+mod storms;
 mod sysctls;
 
 use std::{env, panic, process::ExitCode};
@@ -44,6 +46,8 @@ enum Needs {
     Link,
     /// A bond.
     Bond,
+    /// An io_uring.
+    Ring,
     /// A kernel of its own: it is no longer the same for others meanwhile.
     Vm,
 }
@@ -55,12 +59,15 @@ impl Needs {
             return None;
         }
         match self {
-            Needs::Root | Needs::Link | Needs::Bond if !rustix::process::geteuid().is_root() => {
+            Needs::Root | Needs::Link | Needs::Bond | Needs::Ring
+                if !rustix::process::geteuid().is_root() =>
+            {
                 Some("not root")
             }
             Needs::Link if Link::new("driftd9").is_err() => Some("this kernel has neither dummy nor veth"),
             Needs::Vm => Some("it changes the kernel for all"),
             Needs::Bond if Link::bond("driftd9", &[]).is_err() => Some("this kernel has no bonding"),
+            Needs::Ring if !host::has_rings() => Some("there is no io_uring to be had"),
             _ => None,
         }
     }
@@ -80,6 +87,8 @@ fn main() -> ExitCode {
     let all = [
         harness::SCENARIOS,
         sysctls::SCENARIOS,
+        storms::SCENARIOS,
+        bypass::SCENARIOS,
         links::SCENARIOS,
         namespaces::SCENARIOS,
         losses::SCENARIOS,
