@@ -52,8 +52,8 @@ impl Notes {
     fn committed() -> Result<Notes> {
         let path = objects().join("BUILT.toml");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let notes: Notes =
-            toml::from_str(&text).with_context(|| format!("{} is not what it was\n{HINT}", path.display()))?;
+        let notes: Notes = toml::from_str(&text)
+            .with_context(|| format!("{} is not what it was\n{HINT}", path.display()))?;
         let found = sources()?;
         ensure!(
             notes.sources == found,

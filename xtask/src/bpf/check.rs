@@ -31,7 +31,8 @@ pub fn check() -> Result<ExitCode> {
     let scratch = crate::target().join("bpf/check");
     let versions = tools.versions()?;
     let built = tools.build(&scratch.join("objects"))?;
-    let other: Vec<_> = ARCHITECTURES.into_iter().filter(|a| built.get(*a) != notes.objects.get(*a)).collect();
+    let other: Vec<_> =
+        ARCHITECTURES.into_iter().filter(|a| built.get(*a) != notes.objects.get(*a)).collect();
     if versions == notes.versions {
         ensure!(
             other.is_empty(),
@@ -42,7 +43,8 @@ pub fn check() -> Result<ExitCode> {
         println!("built anew, the objects are those of the sources, bit for bit ({versions})");
         return Ok(ExitCode::SUCCESS);
     }
-    let due = format!("A REFRESH OF THE OBJECTS IS DUE: built with {}, and here is {versions}", notes.versions);
+    let due =
+        format!("A REFRESH OF THE OBJECTS IS DUE: built with {}, and here is {versions}", notes.versions);
     if other.is_empty() {
         println!("built anew, the objects are the same bit for bit\n\n{}", loud(&format!("{due}\n{HINT}")));
         return Ok(ExitCode::SUCCESS);

@@ -120,7 +120,8 @@ impl Tools {
         let version = |program: &Path| process::output(Command::new(program).arg("--version"));
         let strip = version(&self.strip)?;
         let llvm = strip.lines().find_map(|line| line.split_once("LLVM version "));
-        let (_, llvm) = llvm.with_context(|| format!("`{}` does not say its version", self.strip.display()))?;
+        let (_, llvm) =
+            llvm.with_context(|| format!("`{}` does not say its version", self.strip.display()))?;
         Ok(Versions {
             compiler: version(&self.rustc)?.trim().to_owned(),
             linker: version(&self.linker)?.trim().to_owned(),
@@ -215,4 +216,3 @@ fn linker() -> Result<PathBuf> {
     }
     Ok(path)
 }
-

@@ -114,7 +114,8 @@ pub fn writer(path: &Path, times: usize) -> Command {
 pub fn write() -> Option<ExitCode> {
     let path = env::var_os(PATH)?;
     let path = Path::new(&path);
-    let times = env::var(TIMES).ok().and_then(|times| times.parse::<usize>().ok()).expect("it is told how often");
+    let times =
+        env::var(TIMES).ok().and_then(|times| times.parse::<usize>().ok()).expect("it is told how often");
     let mut samples = Vec::with_capacity(times);
     let began = Instant::now();
     for round in 0..times {

@@ -33,7 +33,8 @@ impl Home {
         let directory = tempfile::Builder::new().prefix("bench-").tempdir().expect("there is room");
         let home = Home { directory };
         fs::write(home.path("secret"), SECRET).expect("the secret can be written");
-        fs::set_permissions(home.path("secret"), fs::Permissions::from_mode(0o600)).expect("it can be closed");
+        fs::set_permissions(home.path("secret"), fs::Permissions::from_mode(0o600))
+            .expect("it can be closed");
         let at = home.directory.path().display();
         let text = format!(
             "state: {at}/state\nsocket: {at}/driftd.sock\nprobes: {plan}\n\

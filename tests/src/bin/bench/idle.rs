@@ -52,7 +52,8 @@ impl Spent {
             // The first number: nanoseconds on a processor (Documentation/scheduler/sched-stats.rst).
             let text = read("schedstat");
             let nanos: Option<f64> = text.split(' ').next().and_then(|word| word.parse().ok());
-            spent.cpu_nanos += nanos.unwrap_or_else(|| panic!("no time in `{text}`: is CONFIG_SCHED_INFO off?"));
+            spent.cpu_nanos +=
+                nanos.unwrap_or_else(|| panic!("no time in `{text}`: is CONFIG_SCHED_INFO off?"));
             for line in read("status").lines().filter(|line| line.contains("_ctxt_switches:")) {
                 let number: Option<f64> = line.split_whitespace().last().and_then(|word| word.parse().ok());
                 spent.switches += number.unwrap_or_default();

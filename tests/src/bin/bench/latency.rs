@@ -92,7 +92,8 @@ impl Follower {
         let limit = Instant::now() + LIMIT;
         while !self.has(value) {
             let second = Timespec { tv_sec: 1, tv_nsec: 0 };
-            poll(&mut [PollFd::new(&self.signal, PollFlags::IN)], Some(&second)).expect("inotify can be polled");
+            poll(&mut [PollFd::new(&self.signal, PollFlags::IN)], Some(&second))
+                .expect("inotify can be polled");
             self.forget();
             assert!(Instant::now() < limit, "the change to {value} is not recorded");
         }
