@@ -172,30 +172,33 @@ fn rule(path: &Path) -> Vec<u32> {
     words
 }
 
-/// Sends a message and waits until it is acknowledged; the payload that came before that, in words.
+/// Sends a message and waits for the answer: the words of the status that was asked for, or none where the message is
+/// acknowledged.
 fn ask(socket: &Socket, kind: u16, payload: &[u32]) -> io::Result<Vec<u32>> {
-    const REQUEST_AND_ACK: u16 = 1 | 4;
+    const REQUEST: u16 = 1;
+    const ACK: u16 = 4;
     const HEADER: usize = 16;
+    // The status is sent by another thread of the kernel, after the acknowledgement if there is to be one.
+    let flags = if kind == GET { REQUEST } else { REQUEST | ACK };
     let length = u32::try_from(HEADER + payload.len() * 4).map_err(io::Error::other)?;
     let mut message = length.to_ne_bytes().to_vec();
     message.extend(kind.to_ne_bytes());
-    message.extend(REQUEST_AND_ACK.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
     // No number and no sender: there is one question at a time.
     message.extend([0; 8]);
     message.extend(payload.iter().flat_map(|word| word.to_ne_bytes()));
     socket.send(&message, 0)?;
-    let mut answer = Vec::new();
     loop {
         let (message, _) = socket.recv_from_full()?;
         let words: Vec<u32> =
             message.chunks_exact(4).filter_map(|word| word.try_into().ok().map(u32::from_ne_bytes)).collect();
         let got = words.get(1).map_or(0, |word| (word & 0xffff) as u16);
         match (got, words.get(4)) {
-            (NLMSG_ERROR, Some(0)) => return Ok(answer),
+            (NLMSG_ERROR, Some(0)) => return Ok(Vec::new()),
             (NLMSG_ERROR, Some(error)) => {
                 return Err(io::Error::from_raw_os_error(error.cast_signed().wrapping_neg()));
             }
-            _ if got == kind => answer = words.get(4..).unwrap_or_default().to_vec(),
+            _ if got == kind => return Ok(words.get(4..).unwrap_or_default().to_vec()),
             // A record, once this socket is auditd's.
             _ => {}
         }
