@@ -65,7 +65,7 @@ pub fn check() -> Result<ExitCode> {
         _ => {}
     }
     let mut vm = process::cargo();
-    vm.current_dir(&tree).args(["xtask", "vm"]).env("CARGO_TARGET_DIR", &target);
+    vm.current_dir(&tree).args(["xtask", "vm", "--all"]).env("CARGO_TARGET_DIR", &target);
     let passed = process::check(&mut vm);
     println!("\n{}", loud(&format!("{due}\n{HINT}")));
     passed.context("the scenarios fail on the objects that were built anew").map(|()| ExitCode::SUCCESS)
