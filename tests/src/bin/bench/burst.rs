@@ -76,7 +76,10 @@ impl Told {
         match line["kind"].as_str() {
             Some("change" | "touch") if line["key"] == KEY => {
                 self.entries += 1.0;
-                self.confirmed += line["writes"].as_f64().unwrap_or_default();
+                // What a sweep finds after a loss stands for writes that are counted there.
+                if line["seen_by"] != "sweep" {
+                    self.confirmed += line["writes"].as_f64().unwrap_or_default();
+                }
             }
             Some("loss") => self.lost += line["count"].as_f64().unwrap_or_default(),
             _ => {}
