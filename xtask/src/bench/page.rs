@@ -95,7 +95,8 @@ pub fn page(machine: &Machine, here: &Figures, guest: &Figures) -> String {
         let _ = writeln!(text, "- {fact}");
     }
     text += &table(&format!("On this kernel, with the plan `{plan}`"), &native(plan, here));
-    text += &table("What a write costs, in the VM (emulated: only the ratios mean anything)", &cost(guest, None));
+    text +=
+        &table("What a write costs, in the VM (emulated: only the ratios mean anything)", &cost(guest, None));
     text
 }
 
