@@ -1,5 +1,6 @@
 //! What a developer of driftd runs: `cargo xtask COMMAND`. Arguments in, exit code out; one file per command.
 
+mod bench;
 mod bpf;
 mod claims;
 mod guest;
@@ -42,6 +43,8 @@ enum Command {
     Vm(vm::Options),
     /// Build the programs for the kernel, or check that the committed ones are those of the sources
     Bpf(bpf::Options),
+    /// Measure driftd, side by side with what it is compared with, and write docs/benchmarks.md
+    Bench(bench::Options),
     /// Check the rules of the repository: who imports whom, and how files look
     Tidy,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::run(&options),
         Command::Vm(options) => vm::run(&options),
         Command::Bpf(options) => bpf::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

@@ -119,7 +119,7 @@ pub fn run() -> Result<ExitCode> {
 }
 
 /// The files that git knows or would take.
-fn tracked() -> Result<Vec<String>> {
+pub fn tracked() -> Result<Vec<String>> {
     let mut git = Command::new("git");
     git.current_dir(crate::root()).args(["ls-files", "--cached", "--others", "--exclude-standard"]);
     let list = process::output(&mut git).context("cannot list the files of the repository")?;

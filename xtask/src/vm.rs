@@ -19,7 +19,7 @@ use clap::Args;
 
 use crate::{
     claims::Claim,
-    guest::{self, Programs},
+    guest::{self, Program, Programs},
     kernels::{Archive, Kernel},
     matrix::{Boot, Matrix, Need},
     qemu::{self, Accel, Ended},
@@ -51,7 +51,10 @@ pub struct Options {
     /// How many guests may run side by side [default: as many as there are processors]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
-    /// Run only the scenarios whose names contain one of these
+    /// What of tests/ runs in the guest
+    #[arg(long, value_enum, default_value_t)]
+    program: Program,
+    /// Run only the scenarios whose names contain one of these; arguments for another program
     filter: Vec<String>,
 }
 
@@ -120,7 +123,7 @@ pub fn boot_all(options: &Options) -> Result<Report> {
     let matrix = Matrix::read()?;
     let Some(mut ready) = kernels(options, &matrix, &mut report)? else { return Ok(report) };
     qemu::install()?;
-    let programs = guest::build_programs()?;
+    let programs = guest::build_programs(options.program)?;
     pack(&mut ready, &programs)?;
     let mut columns = Vec::new();
     for (ready, booted) in ready.iter().zip(boot_each(&ready, options)?) {
