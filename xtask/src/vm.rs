@@ -301,7 +301,10 @@ fn judge(ready: &Ready, booted: &Booted, report: &mut Report) {
             );
         }
         Counts::Told => report.tell(
-            &format!("LINUX {} FAILED; that is told and not counted, because it has never passed.", kernel.version),
+            &format!(
+                "LINUX {} FAILED; that is told and not counted, because it has never passed.",
+                kernel.version
+            ),
             "find out what is new in it; what passes is noted by `cargo xtask vm --all --write`.",
         ),
     }
