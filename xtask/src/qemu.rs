@@ -63,7 +63,7 @@ const FATAL: [&str; 6] = [
 ];
 
 /// How long a boot may take in all. Under emulation on a busy machine all is slow: this only ends what hangs.
-const LIMIT: Duration = Duration::from_secs(15 * 60);
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// How long PID 1 may keep silent: some boots under emulation hang before it.
 const SILENCE: Duration = Duration::from_secs(120);
