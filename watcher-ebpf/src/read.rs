@@ -248,6 +248,15 @@ pub fn owner(task: Address, file: Address) -> (OwnerKind, u32) {
     }
     let (top, leaf) = ends(file);
     if root == knob!(global_root) {
+        if top == Start::of(b"fs") {
+            // Of what lies below /proc/sys/fs only the files of mqueue/ have names that begin so.
+            let is_mqueue = leaf.starts_with(b"msg") || leaf.starts_with(b"que");
+            return if knob!(offsets.ipc_mq_set) == ABSENT && is_mqueue {
+                (OwnerKind::Ipc, namespace(task, knob!(offsets.nsproxy_ipc), knob!(offsets.ipc_number)))
+            } else {
+                (OwnerKind::Global, 0)
+            };
+        }
         if top != Start::of(b"kernel") {
             return (OwnerKind::Global, 0);
         }
