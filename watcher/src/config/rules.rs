@@ -161,8 +161,11 @@ fn check_name(name: &Name, problems: &mut Problems) {
     }
 }
 
+/// Keys with their places, and patterns.
+type Keys = (Vec<(Key, Span)>, Vec<Pattern>);
+
 /// The keys of a string or a list, each with its place, and the patterns among them.
-fn keys(node: &Node, problems: &mut Problems) -> Option<(Vec<(Key, Span)>, Vec<Pattern>)> {
+fn keys(node: &Node, problems: &mut Problems) -> Option<Keys> {
     let mut keys = Vec::new();
     let mut patterns: Vec<Pattern> = Vec::new();
     let mut good = true;
