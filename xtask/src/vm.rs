@@ -58,13 +58,6 @@ pub struct Options {
     filter: Vec<String>,
 }
 
-impl Options {
-    /// Every boot, with everything.
-    pub fn all() -> Options {
-        Options { all: true, ..Options::default() }
-    }
-}
-
 /// What came of all boots.
 #[derive(Debug, Default)]
 pub struct Report {
