@@ -12,7 +12,7 @@ use crate::{
     alerts::{OUTPUT, Output, tell},
     config::Config,
     deploys::Ledger,
-    http::{Delivery, StatusSocket, Webhook},
+    http::{Posted, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
     model::{Key, Now, Started, Status},
     probes::{self, Interest, Join, LinkPlan, Links, Plan},
@@ -61,7 +61,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     // Every channel there is.
     let (work, work_inbox) = mpsc::channel(BATCHES);
     let (bell, rung) = sync_channel(1);
-    let (deliveries, delivery_inbox) = mpsc::channel::<Delivery>(DELIVERIES);
+    let (deliveries, delivery_inbox) = mpsc::channel::<Posted>(DELIVERIES);
     let (queries, query_inbox) = mpsc::channel::<oneshot::Sender<Status>>(QUERIES);
     let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
     let (stop, stopped) = watch::channel(false);

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     model::{
-        Change, CommitId, DeploymentNews, Entry, Finding, FindingState, SeenBy, Started, Sweep, Touch, Value,
+        Change, DeploymentNews, Entry, Finding, FindingState, Ignored, SeenBy, Started, Sweep, Revision, Touch, Value,
         Verdict, What, Writer,
     },
     store::Row,
@@ -67,6 +67,7 @@ fn sentence(what: &What) -> String {
             None => loss.what.clone(),
         },
         What::Sweep(swept) => sweep(swept),
+        What::Ignored(passed) => ignored(passed),
     }
 }
 
@@ -86,7 +87,7 @@ fn details(started: &Started) -> impl Iterator<Item = String> {
 }
 
 fn deployment(news: &DeploymentNews) -> String {
-    let mut text = format!("{} {}", short(&news.commit), news.status.as_str());
+    let mut text = format!("{} {}", news.commit.short(), news.status.as_str());
     for (name, value) in [("app", &news.app), ("environment", &news.environment)] {
         if let Some(value) = value {
             let _ = write!(text, ", {name} {value}");
@@ -99,10 +100,22 @@ fn deployment(news: &DeploymentNews) -> String {
     text
 }
 
+fn ignored(passed: &Ignored) -> String {
+    let Ignored { sender, reason, detail, count } = passed;
+    let mut text = match count {
+        1 => format!("a message of {sender}: {reason}"),
+        _ => format!("{count} messages of {sender}: {reason}"),
+    };
+    if let Some(detail) = detail {
+        let _ = write!(text, " ({detail})");
+    }
+    text
+}
+
 fn verdict(verdict: &Verdict) -> String {
     let Verdict { commit, status, keys, findings, held, unreadable, .. } = verdict;
     let counted = if findings.len() == 1 { "finding" } else { "findings" };
-    let (commit, status) = (short(commit), status.as_str());
+    let (commit, status) = (commit.short(), status.as_str());
     let mut text = format!("{commit} {status}: {keys} keys, {} {counted} open", findings.len());
     for Finding { key, actual, expected, .. } in findings {
         let _ = write!(text, "; {key} is {}, expected {expected}", value(actual.as_ref()));
@@ -175,7 +188,7 @@ fn finding_sentence(finding: &Finding) -> String {
         under(finding.commit.as_ref(), false)
     );
     if let Some(commit) = &finding.declared_commit {
-        let _ = write!(text, ", declared by commit {}", short(commit));
+        let _ = write!(text, ", declared by commit {}", commit.short());
     }
     text
 }
@@ -213,17 +226,12 @@ fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
     format!("by {comm} (pid {pid}, uid {uid}{login}{parent}), seen by {}", seen_by.as_str())
 }
 
-fn under(commit: Option<&CommitId>, in_window: bool) -> String {
+fn under(commit: Option<&Revision>, in_window: bool) -> String {
     match (commit, in_window) {
         (None, _) => "before any deployment".into(),
-        (Some(commit), false) => format!("under commit {}", short(commit)),
-        (Some(commit), true) => format!("in the deploy of commit {}", short(commit)),
+        (Some(commit), false) => format!("under commit {}", commit.short()),
+        (Some(commit), true) => format!("in the deploy of commit {}", commit.short()),
     }
-}
-
-/// As much of a commit as a person needs; JSON has it whole.
-fn short(commit: &CommitId) -> &str {
-    commit.as_str().get(..12).unwrap_or(commit.as_str())
 }
 
 /// The text without characters that could move the cursor or end the line: names come from whoever wrote.

@@ -4,19 +4,23 @@
 //! [`load`] reads the one file and no other. What a key or an expectation is, `model` says.
 //!
 //! The way of a text: `node` turns YAML into a tree that keeps the place of everything, and knows no field;
-//! `file`, `webhook` and `rules` walk the tree, take what they know and push a `problem` for what they do not;
+//! `file`, `webhook`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they do not;
 //! `scalar` and `duration` read single values.
 
 mod duration;
 mod file;
 mod node;
+mod pattern;
 mod problem;
 mod rules;
 mod scalar;
+mod sender;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
 pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse};
+pub use pattern::Pattern;
 pub use problem::{Problem, Problems, Span};
+pub use sender::{Credential, Only, Proof, Sender};
 pub use webhook::{Tls, Webhook};

@@ -6,6 +6,7 @@ use super::{
     node::{Entry, Node, Tree},
     problem::{Problems, Wrong},
     scalar,
+    sender::{self, Credential, Only, Proof, Sender},
 };
 
 /// The listener for deployments.
@@ -15,8 +16,22 @@ pub struct Webhook {
     pub listen: SocketAddr,
     /// How it speaks.
     pub tls: Tls,
-    /// The files that hold the secrets senders sign with, any of which counts; at least one.
-    pub secrets: Vec<PathBuf>,
+    /// Who may deliver; at least one. The `secrets:` of the section itself are those of the plain form.
+    pub credentials: Vec<Credential>,
+}
+
+impl Credential {
+    /// The plain form, signed by the secrets in these files: what `secrets:` of the section itself means.
+    pub fn plain(files: Vec<PathBuf>) -> Credential {
+        Credential {
+            name: Sender::Plain.as_str().into(),
+            sender: Sender::Plain,
+            proof: Proof::Secrets,
+            files,
+            only: Only::default(),
+            require_dated: false,
+        }
+    }
 }
 
 /// How the listener speaks.
@@ -35,12 +50,14 @@ pub enum Tls {
     },
 }
 
-pub(super) const FIELDS: [&str; 5] = ["listen", "secrets", "certificate", "key", "plain_http"];
+pub(super) const FIELDS: [&str; 6] =
+    ["listen", "secrets", "senders", "certificate", "key", "plain_http"];
 
 #[derive(Default)]
 struct Written<'n> {
     listen: Option<&'n Entry>,
     secrets: Option<&'n Entry>,
+    senders: Option<&'n Entry>,
     certificate: Option<&'n Entry>,
     key: Option<&'n Entry>,
     plain_http: Option<&'n Entry>,
@@ -58,6 +75,7 @@ pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhoo
         match &*entry.name.text {
             "listen" => written.listen = Some(entry),
             "secrets" => written.secrets = Some(entry),
+            "senders" => written.senders = Some(entry),
             "certificate" => written.certificate = Some(entry),
             "key" => written.key = Some(entry),
             "plain_http" => written.plain_http = Some(entry),
@@ -71,16 +89,23 @@ pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhoo
     if written.listen.is_none() {
         missing("listen", "an address and a port, as in `listen: 127.0.0.1:8443`");
     }
-    if written.secrets.is_none() {
+    if written.secrets.is_none() && written.senders.is_none() {
         missing(
             "secrets",
             "the file with the secret that senders sign with; without one nothing is accepted",
         );
     }
     let listen = written.listen.and_then(|entry| listen(&entry.value, problems));
-    let secrets = written.secrets.and_then(|entry| secrets(&entry.value, problems));
+    let mut credentials = written.senders.map_or_else(Vec::new, |entry| sender::senders(entry, problems));
+    if let Some(entry) = written.secrets {
+        if credentials.iter().any(|credential| &*credential.name == Sender::Plain.as_str()) {
+            let wrong = Wrong::new("one of the two").hint("move the files into the `secrets` of `plain`");
+            problems.push(entry.name.span, "`secrets` next to the sender `plain`", wrong);
+        }
+        credentials.splice(0..0, sender::files(&entry.value, problems).map(Credential::plain));
+    }
     let tls = tls(&written, listen, problems);
-    Some(Webhook { listen: listen?, tls: tls?, secrets: secrets? })
+    Some(Webhook { listen: listen?, tls: tls?, credentials })
 }
 
 fn listen(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {
@@ -92,22 +117,6 @@ fn listen(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {
             Err(_) => Wrong::new(WANTED).hint("an address and not a name; IPv6 as in `\"[::1]:8443\"`"),
         })
     })
-}
-
-fn secrets(node: &Node, problems: &mut Problems) -> Option<Vec<PathBuf>> {
-    match &node.tree {
-        Tree::List(files) if files.is_empty() => {
-            let wrong = Wrong::new("at least one file").hint("without a secret nothing is accepted");
-            problems.push(node.span, "an empty list", wrong);
-            None
-        }
-        Tree::List(files) => {
-            // Each is looked at before one of them stops the rest.
-            let read: Vec<_> = files.iter().map(|file| scalar::path(file, problems)).collect();
-            read.into_iter().collect()
-        }
-        _ => Some(vec![scalar::path(node, problems)?]),
-    }
 }
 
 fn tls(written: &Written<'_>, listen: Option<SocketAddr>, problems: &mut Problems) -> Option<Tls> {

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
-    Announcement, Boottime, CommitId, Delivered, Deployment, DeploymentId, Now, Phase, Refusal,
+    Announcement, Boottime, Revision, Delivered, Deployment, DeploymentId, Now, Phase, Refusal,
 };
 
 /// How far a dated message may be from now, either way (Standard Webhooks, "reference tolerance").
@@ -36,7 +36,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pin {
     /// The commit last delivered; in a window the one that is being delivered.
-    pub commit: Option<CommitId>,
+    pub commit: Option<Revision>,
     /// Its deployment.
     pub deployment: Option<DeploymentId>,
     /// Whether a window is open.
@@ -100,6 +100,10 @@ impl Ledger {
             .and_then(|at| self.windows.get(at))
             .filter(|w| w.deployment.commit == announcement.commit)
             .map(|w| w.deployment.clone());
+        let failed_before = match window {
+            None => self.failed_before(announcement),
+            Some(_) => None,
+        };
         let known = under_way.clone().or(in_force.clone());
         let deployment = known.unwrap_or_else(|| Deployment {
             id,
@@ -108,6 +112,10 @@ impl Ledger {
             environment: announcement.environment.clone(),
             undated: announcement.id.is_none() && announcement.timestamp.is_none(),
         });
+        if let Some(earlier) = failed_before {
+            self.remember(announcement, earlier.clone(), now.wall);
+            return Outcome::Known(earlier);
+        }
         self.remember(announcement, deployment.id.clone(), now.wall);
         match announcement.phase {
             Phase::Started => {
@@ -162,6 +170,15 @@ impl Ledger {
             }
         }
         Ok(None)
+    }
+
+    /// The deployment that failed with the message before, where this one says that it failed again. A controller that
+    /// tries for ever says so for ever, and only the first time is news.
+    fn failed_before(&self, new: &Announcement) -> Option<DeploymentId> {
+        let same = |old: &&Delivered| old.app == new.app && old.environment == new.environment;
+        let last = self.delivered.iter().rev().find(same)?;
+        let again = new.phase == Phase::Failed && last.phase == Phase::Failed && last.commit == new.commit;
+        again.then(|| last.deployment.clone())
     }
 
     fn remember(&mut self, announcement: &Announcement, deployment: DeploymentId, at: Timestamp) {
@@ -371,6 +388,36 @@ mod tests {
         assert_eq!(outcomes, ["finished 0", "started 1", "failed 1"]);
         assert_eq!(ledger.pin().commit.unwrap().as_str(), "aaaaaa");
         assert!(!ledger.pin().in_window);
+    }
+
+    #[test]
+    fn what_fails_again_without_having_begun_is_no_news_until_something_else_came() {
+        let failed = |id: &str, commit| with_id(id, message(commit, Phase::Failed));
+        check(
+            &[
+                (0, failed("1", "aaaaaa")),
+                (60, failed("2", "aaaaaa")),
+                (70, failed("3", "bbbbbb")),
+                (80, failed("4", "aaaaaa")),
+                (90, with_id("5", message("aaaaaa", Phase::Started))),
+                (95, failed("6", "aaaaaa")),
+                (99, failed("7", "aaaaaa")),
+            ],
+            &["failed 0", "known 0", "failed 2", "failed 3", "started 4", "failed 4", "known 4"],
+        );
+    }
+
+    #[test]
+    fn a_rollback_pins_back_and_the_revision_rolled_back_to_is_then_in_force() {
+        let (ledger, outcomes) = course(&[
+            (0, with_id("1", finished("aaaaaa"))),
+            (10, with_id("2", finished("bbbbbb"))),
+            (20, with_id("3", finished("aaaaaa"))),
+            (30, with_id("4", finished("aaaaaa"))),
+            (40, with_id("2", finished("bbbbbb"))),
+        ]);
+        assert_eq!(outcomes, ["finished 0", "finished 1", "finished 2", "known 2", "known 1"]);
+        assert_eq!(ledger.pin().commit.unwrap().as_str(), "aaaaaa");
     }
 
     #[test]

@@ -11,8 +11,8 @@ use hyper::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{announcement::InvalidAnnouncement, signature::Unsigned};
-use crate::model::Refusal;
+use super::senders::{Ignored, Unreadable};
+use crate::{config::Sender, model::Refusal};
 
 /// What goes back over the wire.
 pub type Answer = Response<Full<Bytes>>;
@@ -85,6 +85,45 @@ impl Refused {
         Refused::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time", reason)
     }
 
+    /// Nobody has shown who he is. One sentence for all: it does not tell a forger how near he came.
+    pub fn unsigned(reason: impl Into<String>) -> Refused {
+        Refused::new(StatusCode::UNAUTHORIZED, "the signature is missing or wrong", reason)
+    }
+
+    /// It comes from a kind of sender that is not configured.
+    pub fn unknown(sender: Sender) -> Refused {
+        let name = sender.as_str();
+        let field = if sender == Sender::Plain { "secrets" } else { "senders" };
+        Refused::unsigned(format!(
+            "by its headers it is the sender `{name}`, which is not configured\nhint: name it under `{field}:` of \
+             `webhook`, or post to `/webhook/gitops/NAME` of one that is"
+        ))
+    }
+
+    /// An authentic sender delivers what it may not.
+    pub fn not_yours(sender: &str, why: &Ignored) -> Refused {
+        Refused::new(
+            StatusCode::FORBIDDEN,
+            "these credentials may not deliver this; the log of the server says why",
+            format!("`{sender}` may not deliver this: {}", Refused::because(why)),
+        )
+    }
+
+    /// An authentic message has no time, and its sender must send one.
+    pub fn undated(sender: &str) -> Refused {
+        Refused::bad(format!(
+            "the message has no time, and `{sender}` has `require_dated`\nhint: send a `timestamp` with it"
+        ))
+    }
+
+    /// The reason, with what it is about.
+    pub fn because(why: &Ignored) -> String {
+        match &why.detail {
+            Some(detail) => format!("{} (`{detail}`)", why.reason),
+            None => why.reason.to_owned(),
+        }
+    }
+
     /// It cannot be taken now; the same request is welcome later.
     pub fn later(reason: impl Into<String>) -> Refused {
         Refused {
@@ -101,15 +140,8 @@ impl Refused {
     }
 }
 
-impl From<Unsigned> for Refused {
-    fn from(why: Unsigned) -> Refused {
-        // One sentence for all: it does not tell a forger how near he came.
-        Refused::new(StatusCode::UNAUTHORIZED, "the signature is missing or wrong", why.to_string())
-    }
-}
-
-impl From<InvalidAnnouncement> for Refused {
-    fn from(why: InvalidAnnouncement) -> Refused {
+impl From<Unreadable> for Refused {
+    fn from(why: Unreadable) -> Refused {
         Refused::bad(why.to_string())
     }
 }

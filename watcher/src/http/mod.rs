@@ -3,11 +3,13 @@
 //! Limits come first, then the signature, then the meaning. Nothing in this room decides what a delivery does: it
 //! hands it to the loop with a reply channel and says what came back.
 
-mod announcement;
 mod answer;
 mod client;
 mod connection;
+mod counts;
+mod door;
 mod secrets;
+mod senders;
 pub mod signature;
 mod status;
 #[cfg(test)]
@@ -18,10 +20,11 @@ mod webhook;
 use std::{io, net::SocketAddr, path::PathBuf};
 
 pub use client::{ClientError, fetch_status};
+pub use door::{Door, DoorError, Opened, Opening, PATH};
 pub use secrets::{Secret, SecretError};
 pub use status::StatusSocket;
 pub use tls::TlsError;
-pub use webhook::{Delivery, Webhook};
+pub use webhook::{Delivery, Posted, Webhook};
 
 /// The longest body that is taken, in bytes, or signed by `driftd sign`: 1 MiB. The plain form has a few hundred
 /// bytes, the largest recorded message of any other sender 22 KiB.
@@ -30,9 +33,9 @@ pub const MAX_BODY: usize = 1 << 20;
 /// Why a listener cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// A secret cannot be used.
+    /// Nobody could be let in.
     #[error(transparent)]
-    Secret(#[from] SecretError),
+    Door(#[from] DoorError),
     /// TLS cannot be had.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -1,48 +1,187 @@
-//! Signatures: `X-Hub-Signature-256`, HMAC-SHA256 over the raw body. The only maker of [`Signed`], and so the only
-//! door a body can take to the parser.
+//! What proves that a message is its sender's: signatures over the raw body, and tokens. The only maker of [`Signed`],
+//! and so the only door a body can take to a parser.
 //!
-//! Nothing here reads what the body says, and nothing here shows a signature that was claimed.
+//! Nothing here reads what the body says, and nothing here shows a signature or a token that was claimed.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use hmac::Mac;
 use hyper::header::HeaderMap;
+use jiff::{SignedDuration, Timestamp};
 
-use super::Secret;
+use super::{Secret, secrets::Token};
 
-/// The header, as `HeaderMap` spells it.
-const HEADER: &str = "x-hub-signature-256";
+/// How far the time of a signature may be from now, either way (standard-webhooks.md, "reference tolerance").
+const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
-/// A body whose signature is right.
-pub struct Signed(Bytes);
+/// How many signatures of Standard Webhooks one message may bear: one for each secret of a rotation, and a few.
+const SIGNATURES: usize = 16;
 
-impl Signed {
-    /// The body, byte for byte as it was signed.
-    pub fn body(&self) -> &[u8] {
-        &self.0
+/// How a sender proves that a message is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// The HMAC of the raw body, in hex, in a header.
+    Hmac {
+        /// The header.
+        header: &'static str,
+        /// How the digest is spelled.
+        spelling: Spelling,
+    },
+    /// `webhook-signature`, over `webhook-id`, `webhook-timestamp` and the raw body (standard-webhooks.md).
+    Standard,
+    /// A token in a header of the sender's own.
+    Token {
+        /// The header.
+        header: &'static str,
+    },
+    /// `Authorization: Bearer TOKEN`.
+    Bearer,
+    /// `Authorization: Basic BASE64`, of `user:password` (RFC 7617).
+    Basic,
+}
+
+/// How the digest of an HMAC is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spelling {
+    /// `sha256=` and 64 hex digits.
+    Sha256,
+    /// The same, or `sha512=` and 128.
+    Named,
+    /// 64 hex digits and nothing before them.
+    Bare,
+}
+
+impl Scheme {
+    /// The header that bears the proof, as people write it.
+    pub fn header(self) -> &'static str {
+        match self {
+            Scheme::Hmac { header, .. } | Scheme::Token { header } => header,
+            Scheme::Standard => "webhook-signature",
+            Scheme::Bearer | Scheme::Basic => "Authorization",
+        }
+    }
+
+    /// Whether the body is part of the proof, so that what it says of its time is the sender's word.
+    fn covers_the_body(self) -> bool {
+        match self {
+            Scheme::Hmac { .. } | Scheme::Standard => true,
+            Scheme::Token { .. } | Scheme::Bearer | Scheme::Basic => false,
+        }
     }
 }
 
-/// The HMAC that a sender claims for its body. It has no `Debug`: it belongs in no log.
-pub struct Claim([u8; 32]);
+/// What a sender may prove itself by: any of these opens.
+#[derive(Debug)]
+pub enum Keys {
+    /// Secrets that sign.
+    Secrets(Vec<Secret>),
+    /// Tokens that are sent.
+    Tokens(Vec<Token>),
+}
 
-/// Why a body is not taken as its sender's.
+/// A body that is its sender's.
+pub struct Signed {
+    body: Bytes,
+    scheme: Scheme,
+    stamp: Option<Stamp>,
+}
+
+/// What Standard Webhooks sign beside the body.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// The message's id: the same again is a retry.
+    pub id: String,
+    /// When it was sent.
+    pub at: Timestamp,
+}
+
+impl Signed {
+    /// The body, byte for byte as it came.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether what the body says was proved, and not only who sends.
+    pub fn covers_the_body(&self) -> bool {
+        self.scheme.covers_the_body()
+    }
+
+    /// What was signed beside the body.
+    pub fn stamp(&self) -> Option<&Stamp> {
+        self.stamp.as_ref()
+    }
+}
+
+/// What a sender shows for its message. It has no `Debug`: it belongs in no log.
+pub struct Claim {
+    scheme: Scheme,
+    shown: Shown,
+}
+
+enum Shown {
+    Sha256([u8; 32]),
+    Sha512([u8; 64]),
+    Standard { stamp: Stamp, before: Vec<u8>, signatures: Vec<[u8; 32]> },
+    Token(Vec<u8>),
+}
+
+/// Why a message is not taken as its sender's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsigned {
-    /// There is no signature.
-    #[error("no `X-Hub-Signature-256` header\nhint: `driftd sign` prints the one for a body")]
-    Missing,
+    /// There is no proof.
+    #[error("no `{header}` header{hint}", hint = signing(header))]
+    Missing {
+        /// The header.
+        header: &'static str,
+    },
     /// There is more than one: which of them would count?
-    #[error("{0} `X-Hub-Signature-256` headers, where one is wanted")]
-    Several(usize),
+    #[error("{found} `{header}` headers, where one is wanted")]
+    Several {
+        /// The header.
+        header: &'static str,
+        /// How many.
+        found: usize,
+    },
     /// It is another kind of signature, or none.
-    #[error("the `X-Hub-Signature-256` header does not begin with `sha256=`")]
-    Unprefixed,
+    #[error("the `{header}` header does not begin with `{wanted}`")]
+    Unprefixed {
+        /// The header.
+        header: &'static str,
+        /// What it should begin with.
+        wanted: &'static str,
+    },
     /// The digest is cut short, empty, or too long.
-    #[error("{0} bytes after `sha256=` in `X-Hub-Signature-256`, where 64 hex digits are wanted{hint}", hint = empty(.0))]
-    Length(usize),
+    #[error("{found} bytes of digest in `{header}`, where {wanted} hex digits are wanted{hint}", hint = empty(found))]
+    Length {
+        /// The header.
+        header: &'static str,
+        /// How long it is.
+        found: usize,
+        /// How long it should be.
+        wanted: usize,
+    },
     /// The digest is not hex.
-    #[error("what follows `sha256=` in `X-Hub-Signature-256` is not hex")]
-    NotHex,
+    #[error("the digest in `{header}` is not hex")]
+    NotHex {
+        /// The header.
+        header: &'static str,
+    },
+    /// Nothing in it is of the kind that is understood.
+    #[error("`{header}` holds nothing that is understood\nhint: {wanted}")]
+    NotUnderstood {
+        /// The header.
+        header: &'static str,
+        /// What is.
+        wanted: &'static str,
+    },
+    /// What was signed was signed too long ago, or ahead of time.
+    #[error(
+        "signed at {at}, more than five minutes from the time here\nhint: an old message sent again, or a clock that is off"
+    )]
+    Stale {
+        /// The time that was signed.
+        at: Timestamp,
+    },
     /// No secret makes this signature.
     #[error(
         "the signature fits none of the configured secrets ({secrets}) over a body of {length} bytes\nhint: the raw \
@@ -54,6 +193,22 @@ pub enum Unsigned {
         /// How long the body is, in bytes.
         length: usize,
     },
+    /// It is none of the tokens.
+    #[error("what `{header}` bears is none of the configured credentials ({tokens})")]
+    WrongToken {
+        /// The header.
+        header: &'static str,
+        /// How many tokens were tried.
+        tokens: usize,
+    },
+}
+
+/// Where a signature comes from, for the header that `driftd sign` prints.
+fn signing(header: &str) -> &'static str {
+    match header {
+        PLAIN => "\nhint: `driftd sign` prints the one for a body",
+        _ => "",
+    }
 }
 
 /// What an empty digest means.
@@ -65,54 +220,177 @@ fn empty(length: &usize) -> &'static str {
     }
 }
 
+/// The header of the plain form, and of GitHub.
+pub const PLAIN: &str = "X-Hub-Signature-256";
+
 impl Claim {
-    /// The one claim of a request.
+    /// The one claim of a request, by a scheme.
     ///
     /// # Errors
-    /// There is none or more than one, or it is not `sha256=` and 64 hex digits, in either case.
-    pub fn of(headers: &HeaderMap) -> Result<Claim, Unsigned> {
-        let mut values = headers.get_all(HEADER).iter();
-        let value = match (values.next(), values.count()) {
-            (None, _) => return Err(Unsigned::Missing),
-            (Some(value), 0) => value.as_bytes(),
-            (Some(_), more) => return Err(Unsigned::Several(more.saturating_add(1))),
+    /// There is none or more than one, or it is not of the scheme's form.
+    pub fn of(scheme: Scheme, headers: &HeaderMap) -> Result<Claim, Unsigned> {
+        let header = scheme.header();
+        let value = one(headers, header)?;
+        let shown = match scheme {
+            Scheme::Hmac { spelling, .. } => digest(header, spelling, value)?,
+            Scheme::Standard => standard(headers, value)?,
+            Scheme::Token { .. } => Shown::Token(value.to_vec()),
+            Scheme::Bearer => Shown::Token(authorization(value, b"bearer", "Bearer ")?.to_vec()),
+            Scheme::Basic => {
+                let wrong = Unsigned::NotUnderstood { header, wanted: "`Basic` and the base64 of `user:password`" };
+                let pair = STANDARD.decode(authorization(value, b"basic", "Basic ")?).map_err(|_| wrong)?;
+                Shown::Token(pair)
+            }
         };
-        let digits = value.strip_prefix(b"sha256=").ok_or(Unsigned::Unprefixed)?;
-        if digits.len() != 64 {
-            return Err(Unsigned::Length(digits.len()));
-        }
-        let mut claimed = [0; 32];
-        for (byte, pair) in claimed.iter_mut().zip(digits.chunks_exact(2)) {
-            for digit in pair {
-                let value = char::from(*digit).to_digit(16).and_then(|v| u8::try_from(v).ok());
-                *byte = *byte << 4 | value.ok_or(Unsigned::NotHex)?;
+        Ok(Claim { scheme, shown })
+    }
+
+    /// Whether any of these keys makes the claim true over a body.
+    ///
+    /// Every key is tried, and each comparison takes the same time whatever it finds, so that the time of the answer
+    /// tells neither which key it was nor how much of the claim was right.
+    pub fn fits(&self, keys: &Keys, body: &[u8]) -> bool {
+        match keys {
+            Keys::Secrets(secrets) => secrets.iter().map(|secret| self.signed_by(secret, body)).fold(false, |a, b| a | b),
+            Keys::Tokens(tokens) => {
+                let Shown::Token(sent) = &self.shown else { return false };
+                tokens.iter().map(|token| token.is(sent)).fold(false, |a, b| a | b)
             }
         }
-        Ok(Claim(claimed))
+    }
+
+    fn signed_by(&self, secret: &Secret, body: &[u8]) -> bool {
+        match &self.shown {
+            Shown::Sha256(digest) => secret.mac(body).verify_slice(digest).is_ok(),
+            Shown::Sha512(digest) => secret.mac512(body).verify_slice(digest).is_ok(),
+            Shown::Standard { before, signatures, .. } => {
+                let mac = secret.mac(before).chain_update(body);
+                let right = signatures.iter().map(|signature| mac.clone().verify_slice(signature).is_ok());
+                right.fold(false, |a, b| a | b)
+            }
+            Shown::Token(_) => false,
+        }
+    }
+
+    /// Compares the claim with each of the keys, and says which of them are the sender's: the first that fits.
+    ///
+    /// # Errors
+    /// What was signed is too old, or no key makes the claim true.
+    pub fn verify<'k, T>(
+        self,
+        candidates: impl IntoIterator<Item = (T, &'k Keys)>,
+        body: Bytes,
+        now: Timestamp,
+    ) -> Result<(T, Signed), Unsigned> {
+        let mut found = None;
+        let mut tried = 0;
+        for (whose, keys) in candidates {
+            tried += match keys {
+                Keys::Secrets(secrets) => secrets.len(),
+                Keys::Tokens(tokens) => tokens.len(),
+            };
+            // None is left out when one fits: see `fits`.
+            let fits = self.fits(keys, &body);
+            if fits && found.is_none() {
+                found = Some(whose);
+            }
+        }
+        let stamp = match self.shown {
+            Shown::Standard { stamp, .. } => Some(stamp),
+            Shown::Sha256(_) | Shown::Sha512(_) | Shown::Token(_) => None,
+        };
+        let header = self.scheme.header();
+        let whose = found.ok_or(match self.scheme.covers_the_body() {
+            true => Unsigned::Wrong { secrets: tried, length: body.len() },
+            false => Unsigned::WrongToken { header, tokens: tried },
+        })?;
+        // Only now: what nobody signed is not worth a word about clocks.
+        if let Some(stamp) = stamp.as_ref().filter(|stamp| now.duration_since(stamp.at).abs() > FRESH) {
+            return Err(Unsigned::Stale { at: stamp.at });
+        }
+        Ok((whose, Signed { body, scheme: self.scheme, stamp }))
     }
 }
 
-/// Compares the claim with what each of the secrets makes of the body.
-///
-/// Every secret is tried, and each comparison takes the same time whatever it finds, so that the time of the answer
-/// tells neither which secret it was nor how much of the claim was right.
-///
-/// # Errors
-/// No secret makes the claimed signature.
-pub fn verify(secrets: &[Secret], claim: &Claim, body: Bytes) -> Result<Signed, Unsigned> {
-    let right = secrets
-        .iter()
-        .map(|secret| secret.mac(&body).verify_slice(&claim.0).is_ok())
-        .fold(false, |a, b| a | b);
-    match right {
-        true => Ok(Signed(body)),
-        false => Err(Unsigned::Wrong { secrets: secrets.len(), length: body.len() }),
+/// The one value of a header.
+fn one<'h>(headers: &'h HeaderMap, header: &'static str) -> Result<&'h [u8], Unsigned> {
+    let mut values = headers.get_all(header).iter();
+    match (values.next(), values.count()) {
+        (None, _) => Err(Unsigned::Missing { header }),
+        (Some(value), 0) => Ok(value.as_bytes()),
+        (Some(_), more) => Err(Unsigned::Several { header, found: more.saturating_add(1) }),
     }
+}
+
+/// What follows the scheme in `Authorization`; the scheme's case does not count (RFC 9110, section 11.1).
+fn authorization<'v>(value: &'v [u8], scheme: &[u8], wanted: &'static str) -> Result<&'v [u8], Unsigned> {
+    let header = "Authorization";
+    match value.split_at_checked(scheme.len()) {
+        Some((found, [b' ', rest @ ..])) if found.eq_ignore_ascii_case(scheme) => Ok(rest.trim_ascii()),
+        _ => Err(Unsigned::Unprefixed { header, wanted }),
+    }
+}
+
+/// The digest of an HMAC, in its spelling.
+fn digest(header: &'static str, spelling: Spelling, value: &[u8]) -> Result<Shown, Unsigned> {
+    if spelling == Spelling::Named
+        && let Some(digits) = value.strip_prefix(b"sha512=")
+    {
+        return hex(header, digits).map(Shown::Sha512);
+    }
+    let digits = match spelling {
+        Spelling::Bare => value,
+        Spelling::Sha256 | Spelling::Named => {
+            value.strip_prefix(b"sha256=").ok_or(Unsigned::Unprefixed { header, wanted: "sha256=" })?
+        }
+    };
+    hex(header, digits).map(Shown::Sha256)
+}
+
+/// As many bytes as are wanted, from hex digits in either case.
+fn hex<const N: usize>(header: &'static str, digits: &[u8]) -> Result<[u8; N], Unsigned> {
+    if digits.len() != 2 * N {
+        return Err(Unsigned::Length { header, found: digits.len(), wanted: 2 * N });
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        for digit in pair {
+            let value = char::from(*digit).to_digit(16).and_then(|v| u8::try_from(v).ok());
+            *byte = *byte << 4 | value.ok_or(Unsigned::NotHex { header })?;
+        }
+    }
+    Ok(bytes)
+}
+
+/// The signatures of Standard Webhooks that are HMACs (`v1`), with what they are over. Others (`v1a`, or of a version to
+/// come) are passed over.
+fn standard(headers: &HeaderMap, value: &[u8]) -> Result<Shown, Unsigned> {
+    const ID: &str = "webhook-id";
+    const TIMESTAMP: &str = "webhook-timestamp";
+    let (id, at) = (one(headers, ID)?, one(headers, TIMESTAMP)?);
+    let before = [id, b".", at, b"."].concat();
+    let id = std::str::from_utf8(id).ok().filter(|id| !id.is_empty() && id.len() <= 256);
+    let id = id.ok_or(Unsigned::NotUnderstood { header: ID, wanted: "1 to 256 bytes of text" })?;
+    let at = std::str::from_utf8(at).ok().filter(|at| at.bytes().all(|b| b.is_ascii_digit()));
+    let at = at.and_then(|at| at.parse().ok()).and_then(|at| Timestamp::from_second(at).ok());
+    let at = at.ok_or(Unsigned::NotUnderstood { header: TIMESTAMP, wanted: "whole seconds since 1970" })?;
+    let signatures: Vec<[u8; 32]> = value
+        .split(|byte| *byte == b' ')
+        .filter_map(|signature| STANDARD.decode(signature.strip_prefix(b"v1,")?).ok()?.try_into().ok())
+        .take(SIGNATURES)
+        .collect();
+    if signatures.is_empty() {
+        return Err(Unsigned::NotUnderstood {
+            header: "webhook-signature",
+            wanted: "`v1,` and the base64 of 32 bytes; a sender with nothing else has no secret configured",
+        });
+    }
+    Ok(Shown::Standard { stamp: Stamp { id: id.to_owned(), at }, before, signatures })
 }
 
 /// The header line that signs a body: `X-Hub-Signature-256: sha256=…`, without a newline.
 pub fn header(secret: &Secret, body: &[u8]) -> String {
-    let mut line = String::from("X-Hub-Signature-256: sha256=");
+    let mut line = format!("{PLAIN}: sha256=");
     for byte in secret.mac(body).finalize().into_bytes() {
         line.extend([byte >> 4, byte & 15].into_iter().filter_map(|v| char::from_digit(v.into(), 16)));
     }
@@ -120,127 +398,4 @@ pub fn header(secret: &Secret, body: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
-
-    use hyper::header::HeaderValue;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// GitHub's published vector (github/docs, validating-webhook-deliveries.md).
-    const SECRET: &str = "It's a Secret to Everybody";
-    const BODY: &[u8] = b"Hello, World!";
-    const DIGEST: &str = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
-
-    fn headers(values: &[&[u8]]) -> HeaderMap {
-        let value = |v: &&[u8]| (HEADER.parse().unwrap(), HeaderValue::from_bytes(v).unwrap());
-        values.iter().map(value).collect()
-    }
-
-    #[track_caller]
-    fn check(secrets: &[&str], values: &[&[u8]], body: &'static [u8], wanted: Result<(), Unsigned>) {
-        let secrets: Vec<_> = secrets.iter().map(|s| Secret::new(s.as_bytes()).unwrap()).collect();
-        let found = Claim::of(&headers(values))
-            .and_then(|claim| verify(&secrets, &claim, Bytes::from_static(body)))
-            .map(|signed| assert_eq!(signed.body(), body));
-        assert_eq!(found, wanted);
-    }
-
-    #[test]
-    fn githubs_published_vector_is_right_in_either_case() {
-        let value = format!("sha256={DIGEST}");
-        check(&[SECRET], &[value.as_bytes()], BODY, Ok(()));
-        check(&[SECRET], &[format!("sha256={}", DIGEST.to_uppercase()).as_bytes()], BODY, Ok(()));
-        let secret = Secret::new(SECRET.as_bytes()).unwrap();
-        assert_eq!(header(&secret, BODY), format!("X-Hub-Signature-256: {value}"));
-    }
-
-    #[test]
-    fn two_secrets_serve_a_rotation() {
-        let value = format!("sha256={DIGEST}");
-        check(&[SECRET, "the next one"], &[value.as_bytes()], BODY, Ok(()));
-        check(&["the one before", SECRET], &[value.as_bytes()], BODY, Ok(()));
-        let wrong = Unsigned::Wrong { secrets: 2, length: BODY.len() };
-        check(&["the one before", "the next one"], &[value.as_bytes()], BODY, Err(wrong));
-    }
-
-    #[test]
-    fn anything_but_one_whole_signature_is_refused() {
-        let good = format!("sha256={DIGEST}");
-        let good = good.as_bytes();
-        check(&[SECRET], &[], BODY, Err(Unsigned::Missing));
-        check(&[SECRET], &[good, good], BODY, Err(Unsigned::Several(2)));
-        check(&[SECRET], &[b""], BODY, Err(Unsigned::Unprefixed));
-        check(&[SECRET], &[DIGEST.as_bytes()], BODY, Err(Unsigned::Unprefixed));
-        check(&[SECRET], &[format!("sha1={DIGEST}").as_bytes()], BODY, Err(Unsigned::Unprefixed));
-        check(&[SECRET], &[format!("SHA256={DIGEST}").as_bytes()], BODY, Err(Unsigned::Unprefixed));
-        check(&[SECRET], &[b"sha256="], BODY, Err(Unsigned::Length(0)));
-        check(&[SECRET], &[&good[..good.len() - 2]], BODY, Err(Unsigned::Length(62)));
-        check(&[SECRET], &[&[good, b"00"].concat()], BODY, Err(Unsigned::Length(66)));
-        check(&[SECRET], &[&[good, b", ", good].concat()], BODY, Err(Unsigned::Length(137)));
-        check(&[SECRET], &[&[b"sha256=", &[b'g'; 64][..]].concat()], BODY, Err(Unsigned::NotHex));
-        check(&[SECRET], &[&[b"sha256=", &[0xff; 64][..]].concat()], BODY, Err(Unsigned::NotHex));
-        let wrong = |length| Err(Unsigned::Wrong { secrets: 1, length });
-        check(&[SECRET], &[good], b"Hello, World?", wrong(13));
-        check(&[SECRET], &[good], b"Hello, World!\n", wrong(14));
-        check(&[SECRET], &[&[b"sha256=", &[b'0'; 64][..]].concat()], BODY, wrong(13));
-        check(&[], &[good], BODY, Err(Unsigned::Wrong { secrets: 0, length: 13 }));
-    }
-
-    /// The vectors that lie beside the repository while it is developed, where they do.
-    #[test]
-    fn every_collected_vector_of_this_kind_is_right() {
-        let payloads = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/payloads");
-        let Ok(text) = fs::read_to_string(payloads.join("hmac-vectors.json")) else { return };
-        let vectors: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let check = |secret: &str, body: &[u8], expect: &str| {
-            let secret = Secret::new(secret.as_bytes()).unwrap();
-            assert_eq!(header(&secret, body), format!("X-Hub-Signature-256: {expect}"));
-            let claim = Claim::of(&headers(&[expect.as_bytes()])).unwrap_or_else(|e| panic!("{e}"));
-            assert!(verify(&[secret], &claim, Bytes::copy_from_slice(body)).is_ok(), "{expect}");
-        };
-        let mut checked = 0;
-        for (file, expect) in vectors["computed_with_secret_test-secret"].as_object().unwrap() {
-            // Not every body that was signed is kept beside the vectors.
-            if let Ok(body) = fs::read(payloads.join(file)) {
-                check("test-secret", &body, expect.as_str().unwrap());
-                checked += 1;
-            }
-        }
-        for vector in vectors["official"].as_array().unwrap() {
-            let text = |key: &str| vector[key].as_str();
-            if let (Some(secret), Some(body), Some(expect)) = (text("secret"), text("body"), text("expect"))
-                && expect.starts_with("sha256=")
-            {
-                check(secret, body.as_bytes(), expect);
-                checked += 1;
-            }
-        }
-        assert!(checked > 20, "{checked}");
-    }
-
-    proptest! {
-        #[test]
-        fn no_header_makes_the_reader_panic(value in proptest::collection::vec(32u8.., 0..80)) {
-            if let Ok(value) = HeaderValue::from_bytes(&value) {
-                let _ = Claim::of(&HeaderMap::from_iter([(HEADER.parse().unwrap(), value)]));
-            }
-        }
-
-        #[test]
-        fn a_body_is_right_under_its_own_signature_and_wrong_with_one_bit_turned(
-            body in proptest::collection::vec(any::<u8>(), 1..200), at in any::<prop::sample::Index>(), bit in 0..8u8
-        ) {
-            let secrets = [Secret::new(b"hunter2").unwrap()];
-            let line = header(&secrets[0], &body);
-            let value = line.strip_prefix("X-Hub-Signature-256: ").unwrap();
-            let claim = Claim::of(&headers(&[value.as_bytes()])).map_err(|e| TestCaseError::fail(e.to_string()))?;
-            prop_assert!(verify(&secrets, &claim, Bytes::from(body.clone())).is_ok());
-            let mut turned = body;
-            let at = at.index(turned.len());
-            turned[at] ^= 1 << bit;
-            prop_assert!(verify(&secrets, &claim, Bytes::from(turned)).is_err());
-        }
-    }
-}
+mod tests;

@@ -240,7 +240,7 @@ mod tests {
         let settings = crate::config::Webhook {
             listen: "127.0.0.1:0".parse().unwrap(),
             tls: Tls::SelfSigned,
-            secrets: vec![secret],
+            credentials: vec![crate::config::Credential::plain(vec![secret])],
         };
         let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
         let url = webhook.url();

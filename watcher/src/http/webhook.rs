@@ -1,7 +1,8 @@
-//! The webhook listener: `POST /webhook/gitops` and nothing else, over TLS, or plainly on loopback.
+//! The webhook listener: `POST /webhook/gitops`, and a path of its own for each sender beneath it, and nothing else; over
+//! TLS, or plainly on loopback.
 //!
-//! A request goes through fixed steps, each within a limit: path, length, claim, body, signature, parse, loop. What
-//! comes out at the end is a [`Delivery`]; whether and how it counts is decided by who takes it.
+//! A request goes through fixed steps, each within a limit: path, length, claim, body, proof, meaning, loop. What
+//! comes out at the end is [`Posted`]; what it moves is decided by who takes it.
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -11,6 +12,7 @@ use hyper::{
     Method, Request, StatusCode,
     body::{Body, Incoming},
 };
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -20,25 +22,31 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    HttpError, MAX_BODY, Secret, announcement,
+    HttpError, MAX_BODY,
     answer::{Answer, Refused, json},
     connection::{self, Limits, stopped},
-    secrets,
-    signature::{self, Claim},
+    door::{Door, Opened, Opening, PATH},
+    senders::{self, Manner},
     tls,
 };
 use crate::{
     config::{self, Tls},
-    model::{Announcement, CommitId, DeploymentId, Phase, Receipt, Verdict, VerdictStatus},
+    model::{Announcement, DeploymentId, Ignored, Phase, Receipt, Revision, Verdict, VerdictStatus},
 };
-
-/// The one path.
-const PATH: &str = "/webhook/gitops";
 
 /// The longest wait for a verdict that may be asked for, in seconds.
 const MAX_WAIT: u64 = 300;
 
-/// A message whose signature was right, on its way to the loop.
+/// An authentic message on its way to the loop.
+#[derive(Debug)]
+pub enum Posted {
+    /// It tells of a deployment.
+    Delivery(Delivery),
+    /// It counts for nothing, and is answered already.
+    Ignored(Ignored),
+}
+
+/// A message that tells of a deployment.
 #[derive(Debug)]
 pub struct Delivery {
     /// What it says.
@@ -54,16 +62,16 @@ pub struct Webhook {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
-    secrets: Vec<Secret>,
+    door: Door,
     limits: Limits,
 }
 
 /// What the connections share.
 struct Desk {
     tls: Option<TlsAcceptor>,
-    secrets: Vec<Secret>,
+    door: Door,
     limits: Limits,
-    deliveries: mpsc::Sender<Delivery>,
+    deliveries: mpsc::Sender<Posted>,
     stop: watch::Receiver<bool>,
 }
 
@@ -78,12 +86,12 @@ impl Webhook {
         if settings.tls == Tls::Plain && !listen.ip().to_canonical().is_loopback() {
             return Err(HttpError::PlainInTheOpen(listen));
         }
-        let secrets = secrets::load_all(&settings.secrets)?;
+        let door = Door::load(&settings.credentials)?;
         let tls = tls::acceptor(&settings.tls, listen.ip(), state_dir)?;
         let bind = |source| HttpError::Bind { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        Ok(Webhook { listener, address, tls, secrets, limits: Limits::USUAL })
+        Ok(Webhook { listener, address, tls, door, limits: Limits::USUAL })
     }
 
     /// Where to post, with the port that was really bound: `https://127.0.0.1:8787/webhook/gitops`.
@@ -95,9 +103,9 @@ impl Webhook {
     /// Serves until asked to stop; requests in hand then have a grace of 2 s.
     ///
     /// Nothing waits for room in `deliveries`: where it is full, the sender is told to try again.
-    pub async fn serve(self, deliveries: mpsc::Sender<Delivery>, stop: watch::Receiver<bool>) {
-        let Webhook { listener, tls, secrets, limits, .. } = self;
-        let desk = Arc::new(Desk { tls, secrets, limits, deliveries, stop: stop.clone() });
+    pub async fn serve(self, deliveries: mpsc::Sender<Posted>, stop: watch::Receiver<bool>) {
+        let Webhook { listener, tls, door, limits, .. } = self;
+        let desk = Arc::new(Desk { tls, door, limits, deliveries, stop: stop.clone() });
         let serve = |(stream, sender)| desk.clone().connected(stream, sender);
         connection::accept(move |cx| listener.poll_accept(cx), serve, &limits, stop).await;
     }
@@ -107,7 +115,7 @@ impl Webhook {
 #[derive(Serialize)]
 struct Taken<'a> {
     deployment: &'a DeploymentId,
-    commit: &'a CommitId,
+    commit: &'a Revision,
     status: Standing,
     verdict: String,
 }
@@ -118,6 +126,14 @@ struct Taken<'a> {
 enum Standing {
     Accepted,
     Known,
+    Ignored,
+}
+
+/// What is answered to an authentic message that counts for nothing.
+#[derive(Serialize)]
+struct Passed {
+    status: Standing,
+    reason: String,
 }
 
 /// What is answered where the verdict is not known in time.
@@ -148,31 +164,34 @@ impl Desk {
         }
     }
 
-    /// The answer to a request. What is refused is told here, with the sender's address.
+    /// The answer to a request. What is refused is told here, with the sender's address and its name for the message.
     async fn answer(&self, request: Request<Incoming>, sender: SocketAddr) -> Answer {
-        self.deliver(request).await.unwrap_or_else(|refused| {
-            tracing::warn!(%sender, status = refused.status.as_u16(), "a request was refused: {}", refused.reason);
+        let delivery = senders::delivery(request.headers());
+        self.deliver(request, delivery.as_deref()).await.unwrap_or_else(|refused| {
+            let status = refused.status.as_u16();
+            tracing::warn!(%sender, delivery, status, "a request was refused: {}", refused.reason);
             refused.answer()
         })
     }
 
-    async fn deliver(&self, request: Request<Incoming>) -> Result<Answer, Refused> {
+    async fn deliver(&self, request: Request<Incoming>, delivery: Option<&str>) -> Result<Answer, Refused> {
         let deadline = Instant::now() + self.limits.request;
         let (head, body) = request.into_parts();
-        if head.uri.path() != PATH {
-            return Err(Refused::not_here(head.uri.path()));
-        }
+        let place = self.door.at(head.uri.path())?;
         if head.method != Method::POST {
             return Err(Refused::method(&head.method, "POST"));
         }
         let wait = wait(head.uri.query())?;
         let body = announced_length(body)?;
-        let claim = Claim::of(&head.headers)?;
+        let asked = place.claim(&head.headers)?;
         let body = timeout(self.limits.body, whole(body))
             .await
             .map_err(|_| Refused::slow(format!("the body did not come in {:?}", self.limits.body)))??;
-        let signed = signature::verify(&self.secrets, &claim, body)?;
-        let announcement = announcement::parse(&signed)?;
+        let Opened { sender, manner, what } = asked.open(&head.headers, body, Timestamp::now())?;
+        let announcement = match what {
+            Opening::Announced(announcement) => *announcement,
+            Opening::Ignored(why) => return Ok(self.ignored(&sender, why, delivery)),
+        };
 
         let commit = announcement.commit.clone();
         // Only the end of a deployment is judged.
@@ -182,7 +201,7 @@ impl Desk {
             .map(|wait| (wait, oneshot::channel()))
             .map_or((None, None), |(wait, (sender, receiver))| (Some(sender), Some((wait, receiver))));
         self.deliveries
-            .try_send(Delivery { announcement, reply, verdict })
+            .try_send(Posted::Delivery(Delivery { announcement, reply, verdict }))
             .map_err(|full| Refused::later(format!("the loop takes no delivery: {full}")))?;
         let receipt = timeout_at(deadline, receipt)
             .await
@@ -191,6 +210,10 @@ impl Desk {
         let (deployment, status) = match receipt {
             Receipt::Accepted(deployment) => (deployment, Standing::Accepted),
             Receipt::Known(deployment) => (deployment, Standing::Known),
+            Receipt::Refused(refusal) if manner == Manner::Hook => {
+                let why = senders::Ignored::refused(&refusal);
+                return Ok(self.ignored(&sender, why, delivery));
+            }
             Receipt::Refused(refusal) => return Err(refusal.into()),
             Receipt::NotRecorded => return Err(Refused::later("the delivery could not be recorded")),
         };
@@ -208,6 +231,17 @@ impl Desk {
                 }
             }),
         }
+    }
+
+    /// What counts for nothing is recorded too, and the sender need not wait for it: where there is no room for it, it
+    /// is in the log alone.
+    fn ignored(&self, sender: &str, why: senders::Ignored, delivery: Option<&str>) -> Answer {
+        let reason = Refused::because(&why);
+        tracing::info!(delivery, "a message of `{sender}` is ignored: {reason}");
+        let ignored =
+            Ignored { sender: sender.to_owned(), reason: why.reason.to_owned(), detail: why.detail, count: 1 };
+        let _ = self.deliveries.try_send(Posted::Ignored(ignored));
+        json(StatusCode::OK, &Passed { status: Standing::Ignored, reason })
     }
 
     /// The verdict, if it comes in time and before we are asked to stop.

@@ -7,50 +7,120 @@ use serde::{Deserialize, Serialize};
 
 use super::{DeploymentNews, DeploymentStatus, Finding, Key};
 
-/// A commit: 6 to 64 lower-case hex digits.
+/// What was delivered: a Git commit, an OCI artifact, or a version of a chart.
+///
+/// Its text tells which: a commit is 6 to 64 lower-case hex digits and nothing more, an artifact `oci:sha256:` and 64
+/// of them, a chart `chart:` and its version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct CommitId(Box<str>);
+pub struct Revision(Box<str>);
 
-/// Why a text is no commit.
+/// Why a text is no revision.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a commit: 6 to 64 hex digits are wanted", .0.escape_debug())]
-pub struct InvalidCommit(pub String);
+pub enum InvalidRevision {
+    /// It is no Git commit.
+    #[error("`{}` is not a commit: 6 to 64 hex digits are wanted", .0.escape_debug())]
+    Git(String),
+    /// It is no digest of an OCI artifact.
+    #[error("`{}` is not a digest: `sha256:` and 64 hex digits are wanted", .0.escape_debug())]
+    Oci(String),
+    /// It is no version of a chart.
+    #[error("`{}` is not a chart's version: one such as `1.4.2` is wanted", .0.escape_debug())]
+    Chart(String),
+}
 
-impl CommitId {
-    /// The digits.
+/// The longest version of a chart, in bytes. Helm takes Semantic Versioning 2.0.0, whose texts have no bound.
+const VERSION: usize = 128;
+
+impl Revision {
+    /// A Git commit: 6 to 64 hex digits.
+    ///
+    /// # Errors
+    /// It has other characters, or fewer or more.
+    pub fn git(text: &str) -> Result<Revision, InvalidRevision> {
+        match (6..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            true => Ok(Revision(text.to_ascii_lowercase().into())),
+            false => Err(InvalidRevision::Git(beginning(text))),
+        }
+    }
+
+    /// An OCI artifact by its digest: `sha256:` and 64 hex digits.
+    ///
+    /// # Errors
+    /// It is of another form.
+    pub fn oci(digest: &str) -> Result<Revision, InvalidRevision> {
+        match digest.strip_prefix("sha256:") {
+            Some(hex) if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()) => {
+                Ok(Revision(format!("oci:sha256:{}", hex.to_ascii_lowercase()).into()))
+            }
+            _ => Err(InvalidRevision::Oci(beginning(digest))),
+        }
+    }
+
+    /// A chart by its version, as `1.4.2`, `v1.4.2-rc.1` or `1.4.2+a1b2c3`.
+    ///
+    /// # Errors
+    /// It is of another form.
+    pub fn chart(version: &str) -> Result<Revision, InvalidRevision> {
+        let known = |b: u8| b.is_ascii_alphanumeric() || b".+-_".contains(&b);
+        let digits = version.strip_prefix('v').unwrap_or(version);
+        match version.len() <= VERSION
+            && digits.starts_with(|c: char| c.is_ascii_digit())
+            && version.bytes().all(known)
+        {
+            true => Ok(Revision(format!("chart:{version}").into())),
+            false => Err(InvalidRevision::Chart(beginning(version))),
+        }
+    }
+
+    /// The whole of it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// As much of it as a person needs: twelve digits, or the version.
+    pub fn short(&self) -> &str {
+        let most = match self.0.split_once(':') {
+            None => 12,
+            Some(("oci", _)) => "oci:sha256:".len() + 12,
+            Some(_) => self.0.len(),
+        };
+        self.0.get(..most).unwrap_or(&self.0)
+    }
 }
 
-impl FromStr for CommitId {
-    type Err = InvalidCommit;
+/// What came from outside may be long: the start of it is enough to find it by.
+fn beginning(text: &str) -> String {
+    text.chars().take(80).collect()
+}
 
-    fn from_str(text: &str) -> Result<CommitId, InvalidCommit> {
-        match (6..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            true => Ok(CommitId(text.to_ascii_lowercase().into())),
-            // What came from outside may be long: the start of it is enough to find it by.
-            false => Err(InvalidCommit(text.chars().take(80).collect())),
+impl FromStr for Revision {
+    type Err = InvalidRevision;
+
+    fn from_str(text: &str) -> Result<Revision, InvalidRevision> {
+        match text.split_once(':') {
+            Some(("oci", digest)) => Revision::oci(digest),
+            Some(("chart", version)) => Revision::chart(version),
+            _ => Revision::git(text),
         }
     }
 }
 
-impl TryFrom<String> for CommitId {
-    type Error = InvalidCommit;
+impl TryFrom<String> for Revision {
+    type Error = InvalidRevision;
 
-    fn try_from(text: String) -> Result<CommitId, InvalidCommit> {
+    fn try_from(text: String) -> Result<Revision, InvalidRevision> {
         text.parse()
     }
 }
 
-impl From<CommitId> for String {
-    fn from(commit: CommitId) -> String {
-        commit.0.into()
+impl From<Revision> for String {
+    fn from(revision: Revision) -> String {
+        revision.0.into()
     }
 }
 
-impl fmt::Display for CommitId {
+impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -73,7 +143,7 @@ pub struct Deployment {
     /// Its name.
     pub id: DeploymentId,
     /// What it delivers.
-    pub commit: CommitId,
+    pub commit: Revision,
     /// The application; each has its own deployment in force.
     pub app: Option<String>,
     /// The environment.
@@ -104,7 +174,7 @@ pub struct Delivered {
     /// What of the deployment it told.
     pub phase: Phase,
     /// What it delivered.
-    pub commit: CommitId,
+    pub commit: Revision,
     /// The application.
     pub app: Option<String>,
     /// The environment.
@@ -156,7 +226,7 @@ impl FromStr for Phase {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Announcement {
     /// What was delivered.
-    pub commit: CommitId,
+    pub commit: Revision,
     /// The application.
     pub app: Option<String>,
     /// What of the deployment it tells.
@@ -210,7 +280,7 @@ pub struct Verdict {
     /// Which deployment.
     pub deployment: DeploymentId,
     /// What it delivered.
-    pub commit: CommitId,
+    pub commit: Revision,
     /// The application.
     pub app: Option<String>,
     /// In one word.
@@ -255,10 +325,28 @@ mod tests {
     #[test]
     fn a_commit_is_six_to_sixty_four_hex_digits() {
         for good in ["a1b2c3", "A1B2C3", &"0".repeat(40), &"f".repeat(64)] {
-            assert_eq!(good.parse::<CommitId>().unwrap().as_str(), good.to_ascii_lowercase());
+            assert_eq!(good.parse::<Revision>().unwrap().as_str(), good.to_ascii_lowercase());
         }
         for bad in ["", "a1b2c", "a1b2cg", " a1b2c3", "main", &"0".repeat(65), "a1b2c3\n"] {
-            assert!(bad.parse::<CommitId>().is_err(), "{bad:?}");
+            assert!(bad.parse::<Revision>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_revision_says_of_which_type_it_is_and_reads_back_as_the_same() {
+        let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+        for (made, text, short) in [
+            (Revision::git("A1B2C3D4E5F6A7B8").unwrap(), "a1b2c3d4e5f6a7b8", "a1b2c3d4e5f6"),
+            (Revision::oci(&digest).unwrap(), &format!("oci:{digest}"), "oci:sha256:0123456789ab"),
+            (Revision::chart("1.4.2+a1b2c3").unwrap(), "chart:1.4.2+a1b2c3", "chart:1.4.2+a1b2c3"),
+            (Revision::chart("v1.4.2-rc.1").unwrap(), "chart:v1.4.2-rc.1", "chart:v1.4.2-rc.1"),
+        ] {
+            assert_eq!((made.as_str(), made.short()), (text, short));
+            assert_eq!(text.parse::<Revision>().unwrap(), made);
+        }
+        for bad in ["oci:", "oci:sha256:00", "oci:a1b2c3", "chart:", "chart:main", "chart:1 2", "git:a1b2c3"] {
+            assert!(bad.parse::<Revision>().is_err(), "{bad:?}");
+        }
+        assert!(Revision::chart(&"1".repeat(VERSION + 1)).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CommitId, DeploymentId, Finding, Key, SeenBy, Value, Verdict, Writer};
+use super::{Revision, DeploymentId, Finding, Key, SeenBy, Value, Verdict, Writer};
 
 /// Something that happened and is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub enum What {
     Loss(Loss),
     /// Every declared key was read.
     Sweep(Sweep),
+    /// An authentic message counted for nothing.
+    Ignored(Ignored),
 }
 
 impl What {
@@ -49,6 +51,7 @@ impl What {
             What::Finding(_) => "finding",
             What::Loss(_) => "loss",
             What::Sweep(_) => "sweep",
+            What::Ignored(_) => "ignored",
         }
     }
 
@@ -58,7 +61,12 @@ impl What {
             What::Change(change) => Some(&change.key),
             What::Touch(touch) => Some(&touch.key),
             What::Finding(finding) => Some(&finding.key),
-            What::Start(_) | What::Deployment(_) | What::Verdict(_) | What::Loss(_) | What::Sweep(_) => None,
+            What::Start(_)
+            | What::Deployment(_)
+            | What::Verdict(_)
+            | What::Loss(_)
+            | What::Sweep(_)
+            | What::Ignored(_) => None,
         }
     }
 }
@@ -86,7 +94,7 @@ pub struct DeploymentNews {
     /// Which.
     pub deployment: DeploymentId,
     /// What it delivers.
-    pub commit: CommitId,
+    pub commit: Revision,
     /// The application.
     pub app: Option<String>,
     /// The environment.
@@ -139,7 +147,7 @@ pub struct Change {
     /// How it was noticed.
     pub seen_by: SeenBy,
     /// The commit last delivered when it happened.
-    pub commit: Option<CommitId>,
+    pub commit: Option<Revision>,
     /// The deployment whose window it fell into, or that was in force.
     pub deployment: Option<DeploymentId>,
     /// Whether it fell into the deployment's window.
@@ -164,7 +172,7 @@ pub struct Touch {
     /// How it was noticed.
     pub seen_by: SeenBy,
     /// The commit last delivered when it happened.
-    pub commit: Option<CommitId>,
+    pub commit: Option<Revision>,
     /// Why it is no more than a touch.
     pub reason: TouchReason,
     /// How many writes.
@@ -205,6 +213,19 @@ pub struct Loss {
     pub what: String,
     /// How many, where they can be counted.
     pub count: Option<u64>,
+}
+
+/// An authentic message counted for nothing: it told of something else than a deployment, or of one that is not ours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ignored {
+    /// The sender, by its name in the configuration.
+    pub sender: String,
+    /// Why.
+    pub reason: String,
+    /// What it was about, from the last such message.
+    pub detail: Option<String>,
+    /// How many, since it was told the last time.
+    pub count: u64,
 }
 
 /// Every declared key was read.
@@ -259,5 +280,5 @@ pub struct Capture {
     /// The value.
     pub value: Value,
     /// The commit that was in force.
-    pub commit: CommitId,
+    pub commit: Revision,
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CommitId, DeploymentId, Key, SeenBy, Severity, Source, Value, Writer};
+use super::{Revision, DeploymentId, Key, SeenBy, Severity, Source, Value, Writer};
 
 /// The name of one finding, unique over hosts (UUID version 7).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -86,9 +86,9 @@ pub struct Finding {
     /// What the writer asked for.
     pub requested: Option<Value>,
     /// The commit last delivered when it happened.
-    pub commit: Option<CommitId>,
+    pub commit: Option<Revision>,
     /// The commit whose baseline declared the expected value.
-    pub declared_commit: Option<CommitId>,
+    pub declared_commit: Option<Revision>,
     /// Where the expected value is declared.
     pub declared_by: Source,
     /// Why it departs.

@@ -14,11 +14,11 @@ mod time;
 mod value;
 
 pub use deployment::{
-    Announcement, CommitId, Delivered, Deployment, DeploymentId, InvalidCommit, Phase, Receipt, Refusal,
+    Announcement, Revision, Delivered, Deployment, DeploymentId, InvalidRevision, Phase, Receipt, Refusal,
     Verdict, VerdictStatus,
 };
 pub use entry::{
-    Capture, Change, DeploymentNews, DeploymentStatus, Entry, Loss, Started, Sweep, SweepReason, Touch,
+    Capture, Change, DeploymentNews, DeploymentStatus, Entry, Ignored, Loss, Started, Sweep, SweepReason, Touch,
     TouchReason, What,
 };
 pub use finding::{Cause, Finding, FindingId, FindingState};

@@ -13,8 +13,8 @@ use serde::Serialize;
 use super::schema::{StoreError, file, open_read_only};
 use crate::model::{Capture, Delivered, Deployment, DeploymentId, Entry, Finding};
 
-/// How many messages of the past are read: as many as are remembered.
-const DELIVERIES: i64 = 1024;
+/// How many messages of the past are kept and read: as many as are remembered.
+pub(super) const DELIVERIES: i64 = 1024;
 
 /// What an earlier run left.
 #[derive(Debug, Default)]

@@ -6,7 +6,10 @@ use rusqlite::{Connection, Transaction, params};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use tokio::sync::mpsc::{Receiver, error::TryRecvError};
 
-use super::schema::{StoreError, open};
+use super::{
+    read::DELIVERIES,
+    schema::{StoreError, open},
+};
 use crate::model::{
     Capture, Delivered, DeploymentNews, DeploymentStatus, Entry, Finding, FindingState, What,
 };
@@ -199,6 +202,12 @@ fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::
                 delivered.app,
                 delivered.environment,
             ])?;
+    }
+    if !batch.delivered.is_empty() {
+        // What is not read any more is not kept: a controller that reports for ever would fill the disk.
+        change
+            .prepare_cached("DELETE FROM deliveries WHERE number <= (SELECT max(number) FROM deliveries) - ?1")?
+            .execute([DELIVERIES])?;
     }
     for capture in &batch.captures {
         change

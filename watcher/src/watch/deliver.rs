@@ -12,7 +12,7 @@ use crate::{
     http::Delivery,
     judge::State,
     model::{
-        Boottime, CommitId, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now,
+        Boottime, Revision, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now,
         Receipt, Rule, SweepReason, Verdict, VerdictStatus, What,
     },
 };
@@ -109,7 +109,7 @@ impl Watch {
     }
 
     /// Lets the rules that capture do so at the next reading: see [`super::tracked::Check::captures`].
-    fn capture(&mut self, commit: &CommitId, window: Option<&DeploymentId>) {
+    fn capture(&mut self, commit: &Revision, window: Option<&DeploymentId>) {
         for check in self.keys.iter_mut().flat_map(|tracked| &mut tracked.checks) {
             let captures = |rule: &Rule| matches!(rule.expectation, Expectation::Captured(_));
             if self.rules.get(check.rule).is_some_and(captures) {

@@ -29,12 +29,12 @@ use self::{
     tracked::{Check, Tracked},
 };
 use crate::{
-    deploys::Ledger,
+    deploys::{Ledger, Passed},
     http::Delivery,
     judge::State,
     kernel::{Answer, Reader, SlowReader},
     model::{
-        Boottime, Entry, Hint, IfAbsent, Key, Loss, Now, Owner, Pattern, Rule, Started, Status, SweepReason,
+        Boottime, Entry, Hint, IfAbsent, Ignored, Key, Loss, Now, Owner, Pattern, Rule, Started, Status, SweepReason,
         VerdictStatus, What, Write,
     },
     probes::{News, Tally},
@@ -55,6 +55,8 @@ pub enum Input {
     Answer(Answer),
     /// A deployment was announced.
     Delivery(Delivery),
+    /// An authentic message counted for nothing.
+    Ignored(Ignored),
     /// Somebody wants to know how things stand.
     Status(oneshot::Sender<Status>),
     /// A moment has come that [`Watch::deadline`] named.
@@ -103,6 +105,7 @@ pub struct Watch {
     ledger: Ledger,
     verdicts: Verdicts,
     touches: Touches,
+    passed: Passed,
     reader: Reader,
     slow: SlowReader,
     sweep_every: Duration,
@@ -161,6 +164,7 @@ impl Watch {
             ledger,
             verdicts: Verdicts::default(),
             touches: Touches::default(),
+            passed: Passed::default(),
             reader,
             slow,
             sweep_every,
@@ -259,6 +263,11 @@ impl Watch {
                 }
             }
             Input::Delivery(delivery) => self.delivered(delivery, now),
+            Input::Ignored(message) => {
+                if let Some(message) = self.passed.take(message, now.boot) {
+                    self.tell(now, What::Ignored(message));
+                }
+            }
             Input::Status(reply) => drop(reply.send(self.status())),
             Input::Tick => {}
         }

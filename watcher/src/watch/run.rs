@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{Counts, Input, Watch};
 use crate::{
-    http::Delivery,
+    http::Posted,
     kernel::{Answer, now},
     model::{Boottime, Status},
     probes::{self, Canary, Counter, Join, Links, Loaded},
@@ -47,7 +47,7 @@ pub struct Sources {
     /// rtnetlink.
     pub links: Option<Source<Links>>,
     /// The webhook.
-    pub deliveries: mpsc::Receiver<Delivery>,
+    pub deliveries: mpsc::Receiver<Posted>,
     /// The status socket.
     pub queries: mpsc::Receiver<oneshot::Sender<Status>>,
     /// Keys whose reading may block.
@@ -152,7 +152,10 @@ impl Sources {
             }
             Some(answer) = answers.recv() => vec![Input::Answer(answer)],
             // What leads to a sweep comes after what the probes have said: a sweep knows no writer.
-            Some(delivery) = deliveries.recv() => followed_by(taken(ring, join), Input::Delivery(delivery)),
+            Some(posted) = deliveries.recv() => match posted {
+                Posted::Delivery(delivery) => followed_by(taken(ring, join), Input::Delivery(delivery)),
+                Posted::Ignored(message) => vec![Input::Ignored(message)],
+            },
             Some(query) = queries.recv() => vec![Input::Status(query)],
             () = at(deadline) => followed_by(self.heard(watch.is_sweep_due(now().boot)), Input::Tick),
         }

@@ -6,7 +6,7 @@ use crate::{
     deploys::Pin,
     judge::State,
     model::{
-        Boottime, Capture, CommitId, DeploymentId, Finding, Hint, IfAbsent, Key, Owner, SeenBy, TouchReason,
+        Boottime, Capture, Revision, DeploymentId, Finding, Hint, IfAbsent, Key, Owner, SeenBy, TouchReason,
         Value, Writer,
     },
 };
@@ -85,7 +85,7 @@ pub struct Check {
 /// A deployment that is confirmed, for a rule that captures.
 pub struct Capturing {
     /// Its commit.
-    pub commit: CommitId,
+    pub commit: Revision,
     /// The deployment whose window it closed: what changed in that is captured anew.
     pub window: Option<DeploymentId>,
 }

@@ -8,7 +8,10 @@ use tokio::{
 };
 
 use super::{
-    super::testing::{Log, exchange},
+    super::{
+        Secret, signature,
+        testing::{Log, exchange},
+    },
     *,
 };
 use crate::model::Refusal;
@@ -21,7 +24,7 @@ struct Listener {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
-    deliveries: mpsc::Receiver<Delivery>,
+    deliveries: mpsc::Receiver<Posted>,
 }
 
 const SECRET: &str = "a secret nobody may see";
@@ -37,7 +40,8 @@ impl Listener {
     async fn start(limits: Limits) -> Listener {
         let dir = tempfile::tempdir().unwrap();
         let secrets = vec![stored(&dir, "old", "the one before"), stored(&dir, "new", SECRET)];
-        let settings = config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::Plain, secrets };
+        let credentials = vec![config::Credential::plain(secrets)];
+        let settings = config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::Plain, credentials };
         let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
         let address = webhook.address;
         assert_eq!(webhook.url(), format!("http://{address}/webhook/gitops"));
@@ -59,7 +63,10 @@ impl Listener {
 
     /// The next delivery. One that never comes is a failure, not a test without end.
     async fn taken(&mut self) -> Delivery {
-        timeout(Duration::from_secs(60), self.deliveries.recv()).await.expect("a delivery").unwrap()
+        match timeout(Duration::from_secs(60), self.deliveries.recv()).await.expect("a delivery").unwrap() {
+            Posted::Delivery(delivery) => delivery,
+            Posted::Ignored(message) => panic!("ignored: {message:?}"),
+        }
     }
 
     async fn said(&self, request: impl AsRef<[u8]>) -> String {

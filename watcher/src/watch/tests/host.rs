@@ -373,6 +373,7 @@ fn said(what: &What) -> Option<String> {
     Some(match what {
         What::Start(_) => "start".into(),
         What::Sweep(_) => return None,
+        What::Ignored(ignored) => format!("ignored {} {}", ignored.sender, ignored.count),
         What::Loss(loss) => match loss.count {
             Some(count) => format!("loss: {count} {}", loss.what),
             None => format!("loss: {}", loss.what),

@@ -6,7 +6,8 @@ use super::*;
 async fn refusal(listen: &str, tls: Tls, secret: Option<&str>) -> String {
     let dir = tempfile::tempdir().unwrap();
     let secrets = secret.into_iter().map(|text| stored(&dir, "secret", text)).collect();
-    let settings = config::Webhook { listen: listen.parse().unwrap(), tls, secrets };
+    let credentials = vec![config::Credential::plain(secrets)];
+    let settings = config::Webhook { listen: listen.parse().unwrap(), tls, credentials };
     let error = Webhook::bind(&settings, dir.path()).await.err().unwrap();
     error.to_string().replace(dir.path().to_str().unwrap(), "DIR")
 }
@@ -46,8 +47,8 @@ async fn an_address_in_use_is_told() {
 #[tokio::test]
 async fn who_begins_no_tls_handshake_is_closed_in_time() {
     let dir = tempfile::tempdir().unwrap();
-    let secrets = vec![stored(&dir, "secret", SECRET)];
-    let settings = config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::SelfSigned, secrets };
+    let credentials = vec![config::Credential::plain(vec![stored(&dir, "secret", SECRET)])];
+    let settings = config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::SelfSigned, credentials };
     let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
     let address = webhook.address;
     assert_eq!(webhook.url(), format!("https://{address}/webhook/gitops"));
