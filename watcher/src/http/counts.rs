@@ -16,15 +16,16 @@ pub fn why_not(only: &Only, announced: &Announced) -> Option<Ignored> {
             detail: None,
         });
     }
-    let (name, path) = match &announced.workflow {
-        Some(workflow) => (workflow.name.as_deref(), workflow.path.as_deref()),
-        None => (None, None),
+    // What no workflow is behind is not narrowed by `workflows`: a deployment that somebody made by hand, say.
+    let (workflows, workflow) = match &announced.workflow {
+        Some(workflow) => (&only.workflows, [workflow.name.as_deref(), workflow.path.as_deref()]),
+        None => (&None, [None, None]),
     };
     let branch = of.reference.as_deref();
     let short = branch.map(|branch| branch.strip_prefix("refs/heads/").unwrap_or(branch));
     [
         (&only.repositories, [of.repo.as_deref(), None], "the repository is none of `repositories`"),
-        (&only.workflows, [name, path], "the workflow is none of `workflows`"),
+        (workflows, workflow, "the workflow is none of `workflows`"),
         (&only.branches, [short, branch], "the branch is none of `branches`"),
         (&only.environments, [of.environment.as_deref(), None], "the environment is none of `environments`"),
         (&only.apps, [of.app.as_deref(), None], "the application is none of `apps`"),

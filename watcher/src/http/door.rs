@@ -176,7 +176,8 @@ impl Asked<'_> {
 /// is not disabled for it; the log has it as a warning.
 fn not_understood(why: &Unreadable) -> Ignored {
     tracing::warn!("an authentic message is not understood, and is ignored: {why}");
-    Ignored { reason: "the message is not understood", detail: Some(senders::excerpt(&why.to_string())) }
+    // What it cites of the message it has shortened and escaped itself.
+    Ignored { reason: "the message is not understood", detail: Some(why.to_string()) }
 }
 
 impl Credential {
