@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use crate::{
     model::{
-        Change, DeploymentNews, Entry, Finding, FindingState, Ignored, SeenBy, Started, Sweep, Revision, Touch, Value,
-        Verdict, What, Writer,
+        Change, DeploymentNews, Entry, Finding, FindingState, Ignored, Revision, SeenBy, Started, Sweep,
+        Touch, Value, Verdict, What, Writer,
     },
     store::Row,
 };

@@ -5,6 +5,7 @@ mod doctor;
 mod events;
 mod sign;
 mod status;
+mod webhook;
 
 use std::{
     io::{self, IsTerminal},
@@ -13,6 +14,7 @@ use std::{
 };
 
 use clap::{Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 use tracing::Level;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -106,6 +108,29 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         secret: PathBuf,
     },
+    /// Try what the webhook makes of a message
+    Webhook {
+        #[command(subcommand)]
+        command: Webhook,
+    },
+}
+
+#[derive(Subcommand)]
+enum Webhook {
+    /// Say what the daemon would answer to a message, and why; nothing is sent or recorded
+    Test {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The name under `senders:`; without it the headers say who sends
+        #[arg(long, value_name = "NAME")]
+        sender: Option<String>,
+        /// A header of the message, as `Name: value`; as often as there are headers
+        #[arg(long = "header", short = 'H', value_name = "HEADER")]
+        headers: Vec<String>,
+        /// The file with the body
+        #[arg(long, value_name = "FILE")]
+        body: PathBuf,
+    },
 }
 
 #[derive(clap::Args)]
@@ -177,6 +202,11 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Sign { secret } => {
             sign::run(&secret, io::stdin().lock(), io::stdout().lock())?;
             Ok(exit::IN_SYNC)
+        }
+        Command::Webhook { command: Webhook::Test { config, sender, headers, body } } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            let message = webhook::Message { sender: sender.as_deref(), headers: &headers, body: &body };
+            webhook::test(config.webhook.as_ref(), &message, Timestamp::now(), io::stdout().lock())
         }
     }
 }

@@ -202,13 +202,15 @@ fn credential(entry: &Entry, problems: &mut Problems) -> Option<Credential> {
         problems.push(entry.name.span, quoted(name), wrong);
     }
     let Tree::Map(fields) = &entry.value.tree else {
-        let wrong = Wrong::new("a map with the sender's credentials").hint("as in `github: { secrets: FILE }`");
+        let wrong =
+            Wrong::new("a map with the sender's credentials").hint("as in `github: { secrets: FILE }`");
         problems.push(entry.value.span, entry.value.described(), wrong);
         return None;
     };
     let known = kind(entry, fields, problems)?;
     let credential = read(entry, fields, known, problems);
-    if credential.is_none() && !fields.iter().any(|field| known.proofs.iter().any(|p| p.as_str() == &*field.name.text))
+    if credential.is_none()
+        && !fields.iter().any(|field| known.proofs.iter().any(|p| p.as_str() == &*field.name.text))
     {
         let proofs = known.proofs.iter().map(|proof| proof.as_str());
         let wrong = Wrong::new(format!("{} in it", either(proofs)))
@@ -236,7 +238,11 @@ fn kind(entry: &Entry, fields: &[Entry], problems: &mut Problems) -> Option<&'st
     let known = scalar::choice(&field.value, &choices, problems)?;
     if by_name.is_some_and(|by_name| by_name.sender != known.sender) {
         let wrong = Wrong::new("a name that says what it is").hint("another name, or the sender it names");
-        problems.push(entry.name.span, format!("`{}` for the sender `{}`", entry.name.text, known.name), wrong);
+        problems.push(
+            entry.name.span,
+            format!("`{}` for the sender `{}`", entry.name.text, known.name),
+            wrong,
+        );
     }
     Some(known)
 }
@@ -274,10 +280,8 @@ fn read(entry: &Entry, fields: &[Entry], known: &Known, problems: &mut Problems)
     }
     if let [_, (_, second, _), ..] = proofs.as_slice() {
         // A weaker proof beside a stronger one would be the one that counts.
-        let wrong = Wrong::new("one kind of credentials for each sender").hint(format!(
-            "write the other one as a sender of its own, with `sender: {}`",
-            known.name
-        ));
+        let wrong = Wrong::new("one kind of credentials for each sender")
+            .hint(format!("write the other one as a sender of its own, with `sender: {}`", known.name));
         problems.push(second.name.span, format!("`{}` beside another kind", second.name.text), wrong);
     }
     let (proof, _, files) = proofs.into_iter().next()?;

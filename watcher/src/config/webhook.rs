@@ -50,8 +50,7 @@ pub enum Tls {
     },
 }
 
-pub(super) const FIELDS: [&str; 6] =
-    ["listen", "secrets", "senders", "certificate", "key", "plain_http"];
+pub(super) const FIELDS: [&str; 6] = ["listen", "secrets", "senders", "certificate", "key", "plain_http"];
 
 #[derive(Default)]
 struct Written<'n> {

@@ -5,11 +5,11 @@ use std::{collections::VecDeque, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
-    Announcement, Boottime, Revision, Delivered, Deployment, DeploymentId, Now, Phase, Refusal,
+    Announcement, Boottime, Delivered, Deployment, DeploymentId, Now, Phase, Refusal, Revision,
 };
 
 /// How far a dated message may be from now, either way (Standard Webhooks, "reference tolerance").
-const FRESH: SignedDuration = SignedDuration::from_mins(5);
+pub const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
 /// How long an identical message without id and date is a retry; later it is a new deployment.
 const RETRY: SignedDuration = SignedDuration::from_mins(10);

@@ -5,4 +5,4 @@ mod ignored;
 mod ledger;
 
 pub use ignored::Passed;
-pub use ledger::{Ledger, Outcome, Pin};
+pub use ledger::{FRESH, Ledger, Outcome, Pin};

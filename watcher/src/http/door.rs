@@ -184,16 +184,16 @@ impl Credential {
     fn load(from: &config::Credential) -> Result<Credential, DoorError> {
         let schemes = senders::of(from.sender).schemes;
         let scheme = schemes.iter().find(|(proof, _)| *proof == from.proof).map(|(_, scheme)| *scheme);
-        let scheme = scheme.ok_or_else(|| DoorError::Proof {
-            sender: from.sender.as_str(),
-            proof: from.proof.as_str(),
-        })?;
+        let scheme = scheme
+            .ok_or_else(|| DoorError::Proof { sender: from.sender.as_str(), proof: from.proof.as_str() })?;
         if from.files.is_empty() {
             return Err(SecretError::None.into());
         }
         let files = from.files.iter().map(|file| file.as_path());
         let keys = match (from.proof, scheme) {
-            (Proof::Secrets, Scheme::Standard) => Keys::Secrets(files.map(Secret::load_whsec).collect::<Result<_, _>>()?),
+            (Proof::Secrets, Scheme::Standard) => {
+                Keys::Secrets(files.map(Secret::load_whsec).collect::<Result<_, _>>()?)
+            }
             (Proof::Secrets, _) => Keys::Secrets(files.map(Secret::load).collect::<Result<_, _>>()?),
             (Proof::Tokens, _) => Keys::Tokens(files.map(Token::load).collect::<Result<_, _>>()?),
             (Proof::Basic, _) => Keys::Tokens(files.map(Token::load_basic).collect::<Result<_, _>>()?),

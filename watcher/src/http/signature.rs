@@ -237,7 +237,8 @@ impl Claim {
             Scheme::Token { .. } => Shown::Token(value.to_vec()),
             Scheme::Bearer => Shown::Token(authorization(value, b"bearer", "Bearer ")?.to_vec()),
             Scheme::Basic => {
-                let wrong = Unsigned::NotUnderstood { header, wanted: "`Basic` and the base64 of `user:password`" };
+                let wrong =
+                    Unsigned::NotUnderstood { header, wanted: "`Basic` and the base64 of `user:password`" };
                 let pair = STANDARD.decode(authorization(value, b"basic", "Basic ")?).map_err(|_| wrong)?;
                 Shown::Token(pair)
             }
@@ -251,7 +252,9 @@ impl Claim {
     /// tells neither which key it was nor how much of the claim was right.
     pub fn fits(&self, keys: &Keys, body: &[u8]) -> bool {
         match keys {
-            Keys::Secrets(secrets) => secrets.iter().map(|secret| self.signed_by(secret, body)).fold(false, |a, b| a | b),
+            Keys::Secrets(secrets) => {
+                secrets.iter().map(|secret| self.signed_by(secret, body)).fold(false, |a, b| a | b)
+            }
             Keys::Tokens(tokens) => {
                 let Shown::Token(sent) = &self.shown else { return false };
                 tokens.iter().map(|token| token.is(sent)).fold(false, |a, b| a | b)

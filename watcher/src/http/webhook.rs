@@ -238,8 +238,12 @@ impl Desk {
     fn ignored(&self, sender: &str, why: senders::Ignored, delivery: Option<&str>) -> Answer {
         let reason = Refused::because(&why);
         tracing::info!(delivery, "a message of `{sender}` is ignored: {reason}");
-        let ignored =
-            Ignored { sender: sender.to_owned(), reason: why.reason.to_owned(), detail: why.detail, count: 1 };
+        let ignored = Ignored {
+            sender: sender.to_owned(),
+            reason: why.reason.to_owned(),
+            detail: why.detail,
+            count: 1,
+        };
         let _ = self.deliveries.try_send(Posted::Ignored(ignored));
         json(StatusCode::OK, &Passed { status: Standing::Ignored, reason })
     }

@@ -344,7 +344,8 @@ mod tests {
             assert_eq!((made.as_str(), made.short()), (text, short));
             assert_eq!(text.parse::<Revision>().unwrap(), made);
         }
-        for bad in ["oci:", "oci:sha256:00", "oci:a1b2c3", "chart:", "chart:main", "chart:1 2", "git:a1b2c3"] {
+        for bad in ["oci:", "oci:sha256:00", "oci:a1b2c3", "chart:", "chart:main", "chart:1 2", "git:a1b2c3"]
+        {
             assert!(bad.parse::<Revision>().is_err(), "{bad:?}");
         }
         assert!(Revision::chart(&"1".repeat(VERSION + 1)).is_err());

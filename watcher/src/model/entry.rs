@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Revision, DeploymentId, Finding, Key, SeenBy, Value, Verdict, Writer};
+use super::{DeploymentId, Finding, Key, Revision, SeenBy, Value, Verdict, Writer};
 
 /// Something that happened and is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Revision, DeploymentId, Key, SeenBy, Severity, Source, Value, Writer};
+use super::{DeploymentId, Key, Revision, SeenBy, Severity, Source, Value, Writer};
 
 /// The name of one finding, unique over hosts (UUID version 7).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

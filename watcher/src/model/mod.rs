@@ -14,12 +14,12 @@ mod time;
 mod value;
 
 pub use deployment::{
-    Announcement, Revision, Delivered, Deployment, DeploymentId, InvalidRevision, Phase, Receipt, Refusal,
+    Announcement, Delivered, Deployment, DeploymentId, InvalidRevision, Phase, Receipt, Refusal, Revision,
     Verdict, VerdictStatus,
 };
 pub use entry::{
-    Capture, Change, DeploymentNews, DeploymentStatus, Entry, Ignored, Loss, Started, Sweep, SweepReason, Touch,
-    TouchReason, What,
+    Capture, Change, DeploymentNews, DeploymentStatus, Entry, Ignored, Loss, Started, Sweep, SweepReason,
+    Touch, TouchReason, What,
 };
 pub use finding::{Cause, Finding, FindingId, FindingState};
 pub use hint::{Hint, Owner, OwnerKind, Probes, SeenBy, Write, Writer};

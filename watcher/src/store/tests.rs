@@ -224,6 +224,10 @@ fn the_next_run_finds_the_last_1024_messages_oldest_first() {
     let delivered: Vec<_> = (0..1030).map(message).collect();
     record(state.path(), Batch { delivered: delivered.clone(), ..Batch::default() });
     assert_eq!(past(state.path()).delivered, delivered[6..]);
+    // What is not found any more is not kept either.
+    let db = Connection::open(file(state.path())).unwrap();
+    let kept: i64 = db.query_row("SELECT count(*) FROM deliveries", [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, 1024);
 }
 
 #[test]

@@ -206,7 +206,9 @@ fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::
     if !batch.delivered.is_empty() {
         // What is not read any more is not kept: a controller that reports for ever would fill the disk.
         change
-            .prepare_cached("DELETE FROM deliveries WHERE number <= (SELECT max(number) FROM deliveries) - ?1")?
+            .prepare_cached(
+                "DELETE FROM deliveries WHERE number <= (SELECT max(number) FROM deliveries) - ?1",
+            )?
             .execute([DELIVERIES])?;
     }
     for capture in &batch.captures {

@@ -12,8 +12,8 @@ use crate::{
     http::Delivery,
     judge::State,
     model::{
-        Boottime, Revision, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now,
-        Receipt, Rule, SweepReason, Verdict, VerdictStatus, What,
+        Boottime, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now, Receipt,
+        Revision, Rule, SweepReason, Verdict, VerdictStatus, What,
     },
 };
 

@@ -3,6 +3,7 @@
 mod accepted;
 mod hostile;
 mod mistakes;
+mod senders;
 
 use super::{Config, parse};
 

@@ -158,12 +158,13 @@ fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
         digest: field::digest(signed),
         commit,
     };
-    Ok(Outcome::Deployment(Announced { announcement, workflow: None }))
+    Ok(Outcome::Deployment(Box::new(Announced { announcement, workflow: None })))
 }
 
 /// The revision; of an application with several sources the first that is a commit, else the first.
 fn revision(commit: Option<String>, all: Option<Vec<String>>) -> Result<Option<Revision>, Unreadable> {
-    let is_commit = |text: &str| [40, 64].contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_commit =
+        |text: &str| [40, 64].contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
     let all: Vec<String> =
         commit.into_iter().chain(all.into_iter().flatten()).filter(|text| !text.is_empty()).collect();
     let first = all.iter().find(|text| is_commit(text)).or(all.first());

@@ -45,14 +45,17 @@ fn parse(headers: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
         }
         Some(kind) if kind.split(';').next().is_some_and(|kind| kind.trim_end() == "+json") => {
             let event: Event = field::json(signed.body())?;
-            let data = event.data.ok_or(Unreadable::Form { found: "the event has no `data`", wanted: WANTED })?;
+            let data =
+                event.data.ok_or(Unreadable::Form { found: "the event has no `data`", wanted: WANTED })?;
             (plain::carried(data, signed)?, event.id, event.source)
         }
-        Some(_) => return Err(Unreadable::Form { found: "the body is a batch, or not JSON", wanted: WANTED }),
+        Some(_) => {
+            return Err(Unreadable::Form { found: "the body is a batch, or not JSON", wanted: WANTED });
+        }
     };
     // An event is the same as another where both are (cloudevents spec.md, "id").
     let id = field::text("id", id, NAME)?.ok_or(Unreadable::Missing("ce-id"))?;
     let source = field::text("source", source, NAME)?.ok_or(Unreadable::Missing("ce-source"))?;
     announced.announcement.id = Some(format!("{source} {id}"));
-    Ok(Outcome::Deployment(announced))
+    Ok(Outcome::Deployment(Box::new(announced)))
 }

@@ -97,7 +97,7 @@ fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
         digest: field::digest(signed),
         commit,
     };
-    Ok(Outcome::Deployment(Announced { announcement, workflow: None }))
+    Ok(Outcome::Deployment(Box::new(Announced { announcement, workflow: None })))
 }
 
 /// The revision and its ref, in the controllers' own order (kustomize-controller, `GetRevision`).
@@ -160,7 +160,9 @@ mod tests {
         check("1.4.2+a1b2c3", false, ("chart:1.4.2+a1b2c3", None));
         check(&format!("latest@sha256:{long}"), false, (&format!("oci:sha256:{long}"), Some("latest")));
         check(&format!("main@sha256:{long}"), true, (&long, Some("main")));
-        for (bad, is_git) in [("main", false), ("1.4.2", true), ("main@sha1:zz", false), ("@", false), ("", true)] {
+        for (bad, is_git) in
+            [("main", false), ("1.4.2", true), ("main@sha1:zz", false), ("@", false), ("", true)]
+        {
             assert!(of(bad, is_git).is_err(), "{bad}");
         }
     }

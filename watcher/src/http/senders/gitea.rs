@@ -25,7 +25,8 @@ pub const KIND: Kind = Kind {
 
 /// The body is not read: a form would have another one than was signed, and nothing in it would count.
 fn parse(headers: &HeaderMap, _: &Signed) -> Result<Outcome, Unreadable> {
-    let form = header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("application/x-www-form"));
+    let form =
+        header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("application/x-www-form"));
     if form {
         return Err(Unreadable::Form {
             found: "the body is a form",

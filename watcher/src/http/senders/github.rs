@@ -111,7 +111,8 @@ fn parse(headers: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
 /// The JSON of the event, which a hook of the other content type wraps in a form. What was signed is the form
 /// (docs.github.com, "Validating webhook deliveries").
 fn payload<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Unreadable> {
-    let form = header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("application/x-www-form"));
+    let form =
+        header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("application/x-www-form"));
     if !form {
         return Ok(body.into());
     }
@@ -146,7 +147,7 @@ fn announced(told: Told, id: Option<String>, signed: &Signed) -> Result<Outcome,
         repo,
         digest: field::digest(signed),
     };
-    Ok(Outcome::Deployment(Announced { announcement, workflow: told.workflow }))
+    Ok(Outcome::Deployment(Box::new(Announced { announcement, workflow: told.workflow })))
 }
 
 fn deployment_status(event: Event, id: Option<String>, signed: &Signed) -> Result<Outcome, Unreadable> {

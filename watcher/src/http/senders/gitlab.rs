@@ -97,7 +97,9 @@ impl Environment {
     fn deployed_to(self) -> Option<String> {
         match self {
             Environment::Name(name) => Some(name),
-            Environment::Of { name, action } => name.filter(|_| action.is_none_or(|action| action == "start")),
+            Environment::Of { name, action } => {
+                name.filter(|_| action.is_none_or(|action| action == "start"))
+            }
         }
     }
 }
@@ -143,7 +145,7 @@ fn announced(told: Told, id: Option<String>, signed: &Signed) -> Result<Outcome,
         repo,
         digest: field::digest(signed),
     };
-    Ok(Outcome::Deployment(Announced { announcement, workflow: None }))
+    Ok(Outcome::Deployment(Box::new(Announced { announcement, workflow: None })))
 }
 
 fn phase(status: &str) -> Option<Phase> {

@@ -101,7 +101,7 @@ impl Stamp {
 }
 
 fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
-    Ok(Outcome::Deployment(read(signed.body(), signed)?))
+    Ok(Outcome::Deployment(Box::new(read(signed.body(), signed)?)))
 }
 
 /// Reads a body that is of the form.

@@ -50,7 +50,7 @@ fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
             announced
         }
     };
-    Ok(Outcome::Deployment(stamped(announced, signed)))
+    Ok(Outcome::Deployment(Box::new(stamped(announced, signed))))
 }
 
 /// The id and the time that were signed are the message's.

@@ -57,7 +57,7 @@ pub enum Manner {
 #[derive(Debug)]
 pub enum Outcome {
     /// It tells of a deployment.
-    Deployment(Announced),
+    Deployment(Box<Announced>),
     /// It tells of something else.
     Ignored(Ignored),
 }

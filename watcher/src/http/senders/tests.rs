@@ -59,7 +59,9 @@ const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// The door of a configuration, read as the daemon reads it.
 fn built(senders: &str) -> (TempDir, Door) {
     let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [("secret", SECRET), ("token", TOKEN), ("basic", BASIC), ("whsec", WHSEC), ("new", "next")] {
+    for (name, text) in
+        [("secret", SECRET), ("token", TOKEN), ("basic", BASIC), ("whsec", WHSEC), ("new", "next")]
+    {
         fs::write(dir.path().join(name), text).unwrap();
     }
     let section = senders.replace("DIR", dir.path().to_str().unwrap());
@@ -150,7 +152,9 @@ fn request(name: &str) -> (&'static str, Scheme, Lines) {
             let event = rest.split('-').next().unwrap().to_owned();
             (all, HUB, vec![("X-GitHub-Event", event), ("X-GitHub-Delivery", "72d3162e".into())])
         }
-        "gitlab" => (all, GITLAB, vec![("X-Gitlab-Event", "Some Hook".into()), ("Idempotency-Key", "ab12".into())]),
+        "gitlab" => {
+            (all, GITLAB, vec![("X-Gitlab-Event", "Some Hook".into()), ("Idempotency-Key", "ab12".into())])
+        }
         "flux" => (all, FLUX, vec![("Gotk-Component", "kustomize-controller".into())]),
         "argocd" => ("/webhook/gitops/argocd", Scheme::Bearer, vec![]),
         // Both send GitHub's headers as well.
@@ -160,11 +164,19 @@ fn request(name: &str) -> (&'static str, Scheme, Lines) {
         "cloudevents" if rest.starts_with("binary") => (
             all,
             Scheme::Bearer,
-            vec![("ce-specversion", "1.0".into()), ("ce-id", "run-17".into()), ("ce-source", "/pipelines/web".into())],
+            vec![
+                ("ce-specversion", "1.0".into()),
+                ("ce-id", "run-17".into()),
+                ("ce-source", "/pipelines/web".into()),
+            ],
         ),
         "cloudevents" => {
             let batch = if rest == "batch" { "-batch" } else { "" };
-            (all, Scheme::Bearer, vec![("Content-Type", format!("application/cloudevents{batch}+json; charset=utf-8"))])
+            (
+                all,
+                Scheme::Bearer,
+                vec![("Content-Type", format!("application/cloudevents{batch}+json; charset=utf-8"))],
+            )
         }
         _ => panic!("{name} is of no sender"),
     }
@@ -181,7 +193,8 @@ fn outcomes() -> BTreeMap<&'static str, &'static str> {
 }
 
 fn bodies(of: &Path) -> BTreeMap<String, Vec<u8>> {
-    let senders = ["github-", "gitlab-", "flux-", "argocd-", "gitea-", "standardwebhooks-", "own-", "cloudevents-"];
+    let senders =
+        ["github-", "gitlab-", "flux-", "argocd-", "gitea-", "standardwebhooks-", "own-", "cloudevents-"];
     let Ok(dir) = fs::read_dir(of) else { return BTreeMap::new() };
     let names = dir.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names

@@ -191,7 +191,8 @@ fn standard_webhooks_published_vector_is_right_alone_and_in_a_list() {
     check_standard(ID, AT, bad, now, Some("fits none"));
     check_standard(b"msg_p5jXN8AQM9LWM0D4loKWxJeK", AT, SIGNATURE, now, Some("fits none"));
     check_standard(ID, b"1614265331", SIGNATURE, now, Some("fits none"));
-    for none in ["", "v1,", "v1", &SIGNATURE[..20], &SIGNATURE[3..], "v2,x", &SIGNATURE.replace("v1", "v1a")] {
+    for none in ["", "v1,", "v1", &SIGNATURE[..20], &SIGNATURE[3..], "v2,x", &SIGNATURE.replace("v1", "v1a")]
+    {
         check_standard(ID, AT, none, now, Some("holds nothing that is understood"));
     }
     for at in ["", "x", "-1614265330", "+1614265330", "1614265330.0", "99999999999999999999"] {
@@ -202,7 +203,9 @@ fn standard_webhooks_published_vector_is_right_alone_and_in_a_list() {
 
 #[test]
 fn what_was_signed_counts_within_five_minutes_either_way_and_a_forged_time_is_not_told() {
-    for (off, wanted) in [(0, None), (300, None), (-300, None), (301, Some("signed at")), (-301, Some("signed at"))] {
+    for (off, wanted) in
+        [(0, None), (300, None), (-300, None), (301, Some("signed at")), (-301, Some("signed at"))]
+    {
         check_standard(ID, AT, SIGNATURE, then() + SignedDuration::from_secs(off), wanted);
     }
     let bad = "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc=";
@@ -324,7 +327,8 @@ fn every_collected_vector_of_these_schemes_is_right_and_fails_with_one_bit_turne
     }
     for vector_of in vectors["official"].as_array().unwrap() {
         let text = |key: &str| vector_of[key].as_str();
-        let (Some(name), Some(secret), Some(expect)) = (text("scheme"), text("secret"), text("expect")) else {
+        let (Some(name), Some(secret), Some(expect)) = (text("scheme"), text("secret"), text("expect"))
+        else {
             panic!("{vector_of}");
         };
         let body = match (text("body"), text("body_file")) {

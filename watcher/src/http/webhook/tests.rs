@@ -17,6 +17,7 @@ use super::{
 use crate::model::Refusal;
 
 mod bind;
+mod hooks;
 
 /// A listener that serves, and the loop's end of it.
 struct Listener {
@@ -40,8 +41,12 @@ impl Listener {
     async fn start(limits: Limits) -> Listener {
         let dir = tempfile::tempdir().unwrap();
         let secrets = vec![stored(&dir, "old", "the one before"), stored(&dir, "new", SECRET)];
-        let credentials = vec![config::Credential::plain(secrets)];
-        let settings = config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::Plain, credentials };
+        Listener::with(limits, dir, vec![config::Credential::plain(secrets)]).await
+    }
+
+    async fn with(limits: Limits, dir: tempfile::TempDir, credentials: Vec<config::Credential>) -> Listener {
+        let settings =
+            config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::Plain, credentials };
         let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
         let address = webhook.address;
         assert_eq!(webhook.url(), format!("http://{address}/webhook/gitops"));

@@ -6,7 +6,8 @@ use super::*;
 
 const BODY: &[u8] = br#"{"commit":"a1b2c3","app":"web-backend"}"#;
 const STATUS: &[u8] = include_bytes!("../../../../../tests/fixtures/payloads/github-deployment_status.json");
-const DEPLOYED: &[u8] = include_bytes!("../../../../../tests/fixtures/payloads/gitlab-deployment-docs-success.json");
+const DEPLOYED: &[u8] =
+    include_bytes!("../../../../../tests/fixtures/payloads/gitlab-deployment-docs-success.json");
 
 /// A request, and the start of what becomes of it.
 #[track_caller]
@@ -26,14 +27,29 @@ fn gitlab() -> Lines {
 
 #[test]
 fn each_sender_has_a_path_of_its_own_and_there_is_no_other() {
-    let (_dir, door) = built("\n  senders:\n    ci: { sender: gitlab, tokens: DIR/token }\n    github: { secrets: DIR/secret }\n");
+    let (_dir, door) = built(
+        "\n  senders:\n    ci: { sender: gitlab, tokens: DIR/token }\n    github: { secrets: DIR/secret }\n",
+    );
     let token = || proof(GITLAB, DEPLOYED);
     check(&door, "/webhook/gitops/ci", &[token()], DEPLOYED, "finished 279484c0");
     check(&door, "/webhook/gitops", &[gitlab(), token()], DEPLOYED, "finished 279484c0");
     check(&door, "/webhook/gitops/github", &[github(), proof(HUB, STATUS)], STATUS, "finished f95f852b");
     // The path says who is meant, whatever the headers say.
-    check(&door, "/webhook/gitops/github", &[gitlab(), token()], DEPLOYED, "401 no `X-Hub-Signature-256` header");
-    for path in ["/", "/webhook/gitops/", "/webhook/gitops/gitlab", "/webhook/gitops/CI", "/webhook/gitopsci", "/webhook/gitops/ci/"] {
+    check(
+        &door,
+        "/webhook/gitops/github",
+        &[gitlab(), token()],
+        DEPLOYED,
+        "401 no `X-Hub-Signature-256` header",
+    );
+    for path in [
+        "/",
+        "/webhook/gitops/",
+        "/webhook/gitops/gitlab",
+        "/webhook/gitops/CI",
+        "/webhook/gitopsci",
+        "/webhook/gitops/ci/",
+    ] {
         check(&door, path, &[token()], DEPLOYED, "404 ");
     }
 }
@@ -55,8 +71,20 @@ fn gitea_is_asked_before_github_and_gitlab_before_standard_webhooks() {
     // Gitea and Forgejo sign for GitHub's header too; Gitea's own is the one that is wanted.
     for own in ["X-Gitea-Event", "X-Forgejo-Event"] {
         let event = vec![(own, "push".to_owned())];
-        check(&door, "/webhook/gitops", &[github(), event.clone(), proof(HUB, STATUS)], STATUS, "401 no `X-Gitea-Signature`");
-        check(&door, "/webhook/gitops", &[github(), event, proof(GITEA, STATUS)], STATUS, "ignored: Gitea tells");
+        check(
+            &door,
+            "/webhook/gitops",
+            &[github(), event.clone(), proof(HUB, STATUS)],
+            STATUS,
+            "401 no `X-Gitea-Signature`",
+        );
+        check(
+            &door,
+            "/webhook/gitops",
+            &[github(), event, proof(GITEA, STATUS)],
+            STATUS,
+            "ignored: Gitea tells",
+        );
     }
     let signed = proof(Scheme::Standard, DEPLOYED);
     check(&door, "/webhook/gitops", &[gitlab(), signed], DEPLOYED, "finished 279484c0");
@@ -70,13 +98,31 @@ fn a_weaker_proof_beside_a_stronger_one_opens_nothing() {
     check(&door, "/webhook/gitops", &[gitlab(), token.clone()], DEPLOYED, "finished");
     check(&door, "/webhook/gitops", &[gitlab(), token.clone(), signed.clone()], DEPLOYED, "finished");
     signed[2].1 = "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc=".into();
-    check(&door, "/webhook/gitops", &[gitlab(), token.clone(), signed.clone()], DEPLOYED, "401 the signature fits none");
+    check(
+        &door,
+        "/webhook/gitops",
+        &[gitlab(), token.clone(), signed.clone()],
+        DEPLOYED,
+        "401 the signature fits none",
+    );
     signed[2].1 = "v1,".into();
-    check(&door, "/webhook/gitops", &[gitlab(), token, signed], DEPLOYED, "401 `webhook-signature` holds nothing");
+    check(
+        &door,
+        "/webhook/gitops",
+        &[gitlab(), token, signed],
+        DEPLOYED,
+        "401 `webhook-signature` holds nothing",
+    );
     // Where the stronger one is all there is, the weaker one is none.
     let (_dir, door) = built("\n  senders:\n    flux: { secrets: DIR/secret }\n");
     let event = vec![("Gotk-Component", "kustomize-controller".to_owned())];
-    check(&door, "/webhook/gitops", &[event, proof(Scheme::Bearer, b"{}")], b"{}", "401 no `X-Signature` header");
+    check(
+        &door,
+        "/webhook/gitops",
+        &[event, proof(Scheme::Bearer, b"{}")],
+        b"{}",
+        "401 no `X-Signature` header",
+    );
 }
 
 #[test]
@@ -96,7 +142,13 @@ fn either_credential_of_a_rotation_opens_and_each_says_what_it_may_deliver() {
     for secret in ["next", TOKEN] {
         check(&door, path, &[line(secret, db)], db, "finished");
     }
-    check(&door, path, &[line("neither", db)], db, "401 the signature fits none of the configured secrets (3)");
+    check(
+        &door,
+        path,
+        &[line("neither", db)],
+        db,
+        "401 the signature fits none of the configured secrets (3)",
+    );
     for (secret, body, why) in [
         (SECRET, &db[..], "`old` may not deliver this: the environment is none of `environments`"),
         (SECRET, BODY, "`old` may not deliver this: the environment is none of `environments`"),
@@ -113,7 +165,10 @@ fn a_hooks_deployment_counts_only_where_every_list_says_so() {
     for (lists, wanted) in [
         ("", "finished"),
         ("repositories: [Codertocat/*]", "finished"),
-        ("repositories: [acme/*]", "ignored: the repository is none of `repositories` (Codertocat/Hello-World)"),
+        (
+            "repositories: [acme/*]",
+            "ignored: the repository is none of `repositories` (Codertocat/Hello-World)",
+        ),
         ("environments: [staging, prod*]", "finished"),
         ("environments: staging", "ignored: the environment is none of `environments` (production)"),
         ("branches: master", "finished"),
@@ -135,7 +190,10 @@ fn a_hooks_deployment_counts_only_where_every_list_says_so() {
         ("workflows: .github/workflows/test.yml, branches: master", "finished"),
         ("workflows: test, branches: master", "finished"),
         ("workflows: test, branches: main", "ignored: the branch"),
-        ("workflows: test, branches: master, environments: '*'", "ignored: the environment is none of `environments`"),
+        (
+            "workflows: test, branches: master, environments: '*'",
+            "ignored: the environment is none of `environments`",
+        ),
     ] {
         let (_dir, door) = built(&format!("\n  senders:\n    github: {{ secrets: DIR/secret, {lists} }}\n"));
         check(&door, path, &[event(), proof(HUB, run)], run, wanted);
@@ -164,50 +222,107 @@ fn a_form_from_github_is_read_and_one_from_gitea_is_not() {
     }));
     check(&door, "/webhook/gitops", &[github(), form(), proof(HUB, &body)], &body, "finished f95f852b");
     let other = b"other=1";
-    check(&door, "/webhook/gitops", &[github(), form(), proof(HUB, other)], other, "ignored: the message is not understood (there is no `payload`)");
+    check(
+        &door,
+        "/webhook/gitops",
+        &[github(), form(), proof(HUB, other)],
+        other,
+        "ignored: the message is not understood (there is no `payload`)",
+    );
     let gitea = vec![("X-Gitea-Event", "push".to_owned())];
-    check(&door, "/webhook/gitops", &[gitea, form(), proof(GITEA, &body)], &body, "ignored: the message is not understood (the body is a form");
+    check(
+        &door,
+        "/webhook/gitops",
+        &[gitea, form(), proof(GITEA, &body)],
+        &body,
+        "ignored: the message is not understood (the body is a form",
+    );
 }
 
 #[test]
 fn argo_cd_proves_itself_by_a_bearer_or_by_basic_at_a_path_of_its_own() {
     let (_dir, door) = built(SENDERS);
-    let body = include_bytes!("../../../../../tests/fixtures/payloads/argocd-on-deployed-recommended-single.json");
+    let body =
+        include_bytes!("../../../../../tests/fixtures/payloads/argocd-on-deployed-recommended-single.json");
     for (path, scheme) in [("argocd", Scheme::Bearer), ("argo", Scheme::Basic)] {
         check(&door, &format!("/webhook/gitops/{path}"), &[proof(scheme, body)], body, "finished f913b6cb");
     }
-    check(&door, "/webhook/gitops/argo", &[proof(Scheme::Bearer, body)], body, "401 the `Authorization` header does not begin with `Basic `");
-    check(&door, "/webhook/gitops", &[proof(Scheme::Bearer, body)], body, "401 no `X-Hub-Signature-256` header");
+    check(
+        &door,
+        "/webhook/gitops/argo",
+        &[proof(Scheme::Bearer, body)],
+        body,
+        "401 the `Authorization` header does not begin with `Basic `",
+    );
+    check(
+        &door,
+        "/webhook/gitops",
+        &[proof(Scheme::Bearer, body)],
+        body,
+        "401 no `X-Hub-Signature-256` header",
+    );
 }
 
 #[test]
 fn the_bodys_own_time_counts_only_where_the_body_is_signed() {
     let (_dir, door) = built(SENDERS);
-    let body = include_bytes!("../../../../../tests/fixtures/payloads/flux-kustomization-reconciliationsucceeded.json");
+    let body = include_bytes!(
+        "../../../../../tests/fixtures/payloads/flux-kustomization-reconciliationsucceeded.json"
+    );
     let event = || vec![("Gotk-Component", "kustomize-controller".to_owned())];
     let hmac = told(&door, "/webhook/gitops", &[event(), proof(FLUX, body)].concat(), body);
     let bearer = told(&door, "/webhook/gitops", &[event(), proof(Scheme::Bearer, body)].concat(), body);
     assert!(hmac.contains(", at 2026-08-01T10:15:02Z, id flux-hmac/"), "{hmac}");
     assert!(!bearer.contains(", at ") && bearer.contains(", id flux/"), "{bearer}");
     // GitLab's signing token dates the message by the header that is signed.
-    let signed = told(&door, "/webhook/gitops", &[gitlab(), proof(Scheme::Standard, DEPLOYED)].concat(), DEPLOYED);
+    let signed =
+        told(&door, "/webhook/gitops", &[gitlab(), proof(Scheme::Standard, DEPLOYED)].concat(), DEPLOYED);
     assert!(signed.ends_with(", at 2026-08-01T10:15:00Z, id signing/msg_1"), "{signed}");
 }
 
 /// The names of headers that any sender looks at, and their values, true and not.
 fn any_lines() -> impl Strategy<Value = Vec<(&'static str, Vec<u8>)>> {
     let name = prop::sample::select(vec![
-        "X-Hub-Signature-256", "X-Hub-Signature", "X-Signature", "X-Gitea-Signature", "X-Forgejo-Event", "X-Gitea-Event",
-        "X-GitHub-Event", "X-GitHub-Delivery", "X-Gitlab-Event", "X-Gitlab-Token", "Idempotency-Key", "Gotk-Component",
-        "Authorization", "webhook-id", "webhook-timestamp", "webhook-signature", "ce-specversion", "ce-id", "ce-source",
+        "X-Hub-Signature-256",
+        "X-Hub-Signature",
+        "X-Signature",
+        "X-Gitea-Signature",
+        "X-Forgejo-Event",
+        "X-Gitea-Event",
+        "X-GitHub-Event",
+        "X-GitHub-Delivery",
+        "X-Gitlab-Event",
+        "X-Gitlab-Token",
+        "Idempotency-Key",
+        "Gotk-Component",
+        "Authorization",
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+        "ce-specversion",
+        "ce-id",
+        "ce-source",
         "Content-Type",
     ]);
     let value = prop_oneof![
         proptest::collection::vec(any::<u8>(), 0..60),
         prop::sample::select(vec![
-            "", "sha256=", "sha512=", "v1,", "Bearer ", "Basic ", "Basic Og==", "Bearer a token nobody may se", "0",
-            "1785579300", "push", "deployment_status", "workflow_run", "application/cloudevents+json",
-            "application/x-www-form-urlencoded", "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            "",
+            "sha256=",
+            "sha512=",
+            "v1,",
+            "Bearer ",
+            "Basic ",
+            "Basic Og==",
+            "Bearer a token nobody may se",
+            "0",
+            "1785579300",
+            "push",
+            "deployment_status",
+            "workflow_run",
+            "application/cloudevents+json",
+            "application/x-www-form-urlencoded",
+            "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
             "sha256=0000000000000000000000000000000000000000000000000000000000000000",
         ])
         .prop_map(|text| text.as_bytes().to_vec()),

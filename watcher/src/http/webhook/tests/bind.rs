@@ -48,7 +48,8 @@ async fn an_address_in_use_is_told() {
 async fn who_begins_no_tls_handshake_is_closed_in_time() {
     let dir = tempfile::tempdir().unwrap();
     let credentials = vec![config::Credential::plain(vec![stored(&dir, "secret", SECRET)])];
-    let settings = config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::SelfSigned, credentials };
+    let settings =
+        config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::SelfSigned, credentials };
     let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
     let address = webhook.address;
     assert_eq!(webhook.url(), format!("https://{address}/webhook/gitops"));

@@ -1,0 +1,223 @@
+//! The senders of the webhook: what they may say of themselves, and what not.
+
+use super::{
+    super::{Credential, Proof, Sender, parse},
+    good,
+};
+
+fn senders(text: &str) -> Vec<Credential> {
+    good(&format!("webhook:\n  listen: 127.0.0.1:1\n{text}")).webhook.unwrap().credentials
+}
+
+#[test]
+fn every_field_of_a_sender_arrives() {
+    let senders = senders(
+        "  secrets: /a
+  senders:
+    github:
+      secrets: [/b, /c]
+      repositories: [acme/*]
+      workflows: .github/workflows/deploy.yml
+      branches: [main, release/*]
+      environments: production
+      apps: acme/web
+    ci: { sender: gitlab, tokens: /d }
+    argo: { sender: argocd, basic: /e }
+    app: { sender: plain, secrets: /f, require_dated: true }
+",
+    );
+    let told: Vec<_> =
+        senders.iter().map(|c| (&*c.name, c.sender, c.proof, c.files.len(), c.require_dated)).collect();
+    assert_eq!(
+        told,
+        [
+            ("plain", Sender::Plain, Proof::Secrets, 1, false),
+            ("github", Sender::Github, Proof::Secrets, 2, false),
+            ("ci", Sender::Gitlab, Proof::Tokens, 1, false),
+            ("argo", Sender::Argocd, Proof::Basic, 1, false),
+            ("app", Sender::Plain, Proof::Secrets, 1, true),
+        ]
+    );
+    let only = &senders[1].only;
+    let lists = [&only.repositories, &only.workflows, &only.branches, &only.environments, &only.apps];
+    let lists = lists.map(|list| list.iter().flatten().map(|p| p.as_str()).collect::<Vec<_>>().join(" "));
+    assert_eq!(lists, ["acme/*", ".github/workflows/deploy.yml", "main release/*", "production", "acme/web"]);
+    assert_eq!(senders[0].only, Default::default());
+}
+
+#[test]
+fn senders_alone_are_enough() {
+    assert_eq!(senders("  senders: { github: { secrets: /a } }").len(), 1);
+}
+
+#[test]
+fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
+    let text = r#"webhook:
+  listen: 127.0.0.1:1
+  secrets: /a
+  senders:
+    plain: { secrets: /b }
+    githbu: { secrets: /c }
+    ci: { tokens: /d }
+    gitlab: { secrets: /e, tokens: /f }
+    github: { sender: gitlab, tokens: /g }
+    flux: { branches: [] }
+    gitea: { secrets: h, apps: web }
+    argocd: { secrets: /i }
+    "a b": { sender: flux, tokens: "" }
+    standard: /j
+    cloudevents: { tokens: /k, app: x, declared: true }
+    again: { sender: cloudevents, tokens: [/l, /k] }
+    which: { sender: bitbucket }
+"#;
+    insta::assert_snapshot!(parse("f", text).unwrap_err(), @r#"
+    error: found `secrets` next to the sender `plain`, wanted one of the two
+     --> f:3:3
+      |
+    3 |   secrets: /a
+      |   ^^^^^^^
+      |
+      = hint: move the files into the `secrets` of `plain`
+
+    error: found `githbu`, wanted a sender's name, or `sender` in it
+     --> f:6:5
+      |
+    6 |     githbu: { secrets: /c }
+      |     ^^^^^^
+      |
+      = hint: did you mean `github`?
+
+    error: found `ci`, wanted a sender's name, or `sender` in it
+     --> f:7:5
+      |
+    7 |     ci: { tokens: /d }
+      |     ^^
+      |
+      = hint: say which it is, as in `sender: github`; the senders are `plain`, `github`, `gitlab`, `gitea`, `flux`, `argocd`, `standard`, `cloudevents`
+
+    error: found `tokens` beside another kind, wanted one kind of credentials for each sender
+     --> f:8:28
+      |
+    8 |     gitlab: { secrets: /e, tokens: /f }
+      |                            ^^^^^^
+      |
+      = hint: write the other one as a sender of its own, with `sender: gitlab`
+
+    error: found `github` for the sender `gitlab`, wanted a name that says what it is
+     --> f:9:5
+      |
+    9 |     github: { sender: gitlab, tokens: /g }
+      |     ^^^^^^
+      |
+      = hint: another name, or the sender it names
+
+    error: found `flux` without credentials, wanted `secrets` or `tokens` in it
+      --> f:10:5
+       |
+    10 |     flux: { branches: [] }
+       |     ^^^^
+       |
+       = hint: the file with what the sender proves itself by; without it nothing is accepted
+
+    error: found an empty list, wanted at least one name
+      --> f:10:23
+       |
+    10 |     flux: { branches: [] }
+       |                       ^^
+       |
+       = hint: leave the field out, and everything counts
+
+    error: found `h`, wanted an absolute path
+      --> f:11:23
+       |
+    11 |     gitea: { secrets: h, apps: web }
+       |                       ^
+
+    error: found `apps`, wanted a field of the sender `gitea`
+      --> f:11:26
+       |
+    11 |     gitea: { secrets: h, apps: web }
+       |                          ^^^^
+       |
+       = hint: known here: `sender`, `secrets`
+
+    error: found `argocd` without credentials, wanted `tokens` or `basic` in it
+      --> f:12:5
+       |
+    12 |     argocd: { secrets: /i }
+       |     ^^^^^^
+       |
+       = hint: the file with what the sender proves itself by; without it nothing is accepted
+
+    error: found `secrets`, wanted a field of the sender `argocd`
+      --> f:12:15
+       |
+    12 |     argocd: { secrets: /i }
+       |               ^^^^^^^
+       |
+       = hint: known here: `sender`, `tokens`, `basic`, `apps`, `environments`, `repositories`, `branches`
+
+    error: found `a b`, wanted a sender's name: 1 to 64 letters, digits, `_` and `-`
+      --> f:13:5
+       |
+    13 |     "a b": { sender: flux, tokens: "" }
+       |     ^^^^^
+
+    error: found ``, wanted an absolute path
+      --> f:13:36
+       |
+    13 |     "a b": { sender: flux, tokens: "" }
+       |                                    ^^
+
+    error: found `/j`, wanted a map with the sender's credentials
+      --> f:14:15
+       |
+    14 |     standard: /j
+       |               ^^
+       |
+       = hint: as in `github: { secrets: FILE }`
+
+    error: found `app`, wanted a field of the sender `cloudevents`
+      --> f:15:32
+       |
+    15 |     cloudevents: { tokens: /k, app: x, declared: true }
+       |                                ^^^
+       |
+       = hint: did you mean `apps`?
+
+    error: found `declared`, wanted a field of the sender `cloudevents`
+      --> f:15:40
+       |
+    15 |     cloudevents: { tokens: /k, app: x, declared: true }
+       |                                        ^^^^^^^^
+       |
+       = hint: known here: `sender`, `tokens`, `apps`, `environments`, `repositories`, `branches`, `require_dated`
+
+    error: found `again` with a file of another, wanted credentials of its own
+      --> f:16:5
+       |
+    16 |     again: { sender: cloudevents, tokens: [/l, /k] }
+       |     ^^^^^
+       |
+       = hint: with the same file it cannot be told from `cloudevents`, which comes first
+
+    error: found `bitbucket`, wanted one of `plain`, `github`, `gitlab`, `gitea`, `flux`, `argocd`, `standard`, `cloudevents`
+      --> f:17:22
+       |
+    17 |     which: { sender: bitbucket }
+       |                      ^^^^^^^^^
+
+    18 mistakes in f
+    "#);
+}
+
+#[test]
+fn senders_that_are_none_are_told() {
+    for (text, wanted) in
+        [("[]", "found a list"), ("{}", "found an empty map"), ("", "found nothing"), ("x", "found `x`")]
+    {
+        let error = parse("f", &format!("webhook:\n  listen: 127.0.0.1:1\n  senders: {text}\n")).unwrap_err();
+        let told = error.to_string();
+        assert!(told.contains(wanted) && told.contains("the senders are `plain`, `github`"), "{told}");
+    }
+}
