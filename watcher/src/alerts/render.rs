@@ -325,4 +325,22 @@ mod tests {
             r"2026-08-01T10:20:00Z touch      vm.swappiness is 60, write refused (-1 was asked for) (errno 22), 3 writes, by a\u{1b}[2J\nb (pid 1, uid 0), seen by kprobe",
         );
     }
+
+    #[test]
+    fn what_was_ignored_says_whose_why_and_how_often() {
+        let row = |count: u64| {
+            let entry = read(&format!(
+                r#"{{"time":"2026-08-01T10:15:00Z","kind":"ignored","sender":"github","reason":"the event is no deployment's","detail":"push","count":{count}}}"#
+            ));
+            line(&Row { number: 1, entry }, Output::Text)
+        };
+        assert_eq!(
+            row(1),
+            "2026-08-01T10:15:00Z ignored    a message of github: the event is no deployment's (push)"
+        );
+        assert_eq!(
+            row(7),
+            "2026-08-01T10:15:00Z ignored    7 messages of github: the event is no deployment's (push)"
+        );
+    }
 }

@@ -9,8 +9,8 @@
 
 mod duration;
 mod file;
+mod name_pattern;
 mod node;
-mod pattern;
 mod problem;
 mod rules;
 mod scalar;
@@ -20,7 +20,7 @@ mod tests;
 mod webhook;
 
 pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse};
-pub use pattern::Pattern;
+pub use name_pattern::NamePattern;
 pub use problem::{Problem, Problems, Span};
 pub use sender::{Credential, Only, Proof, Sender};
 pub use webhook::{Tls, Webhook};

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use super::{
+    name_pattern::NamePattern,
     node::{Entry, Node, Tree},
-    pattern::Pattern,
     problem::{Problems, Wrong, listed, nearest, quoted},
     scalar,
 };
@@ -89,15 +89,15 @@ pub struct Credential {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Only {
     /// The applications.
-    pub apps: Option<Vec<Pattern>>,
+    pub apps: Option<Vec<NamePattern>>,
     /// The environments.
-    pub environments: Option<Vec<Pattern>>,
+    pub environments: Option<Vec<NamePattern>>,
     /// The repositories.
-    pub repositories: Option<Vec<Pattern>>,
+    pub repositories: Option<Vec<NamePattern>>,
     /// The branches, or other refs.
-    pub branches: Option<Vec<Pattern>>,
+    pub branches: Option<Vec<NamePattern>>,
     /// The workflows, by name or path.
-    pub workflows: Option<Vec<Pattern>>,
+    pub workflows: Option<Vec<NamePattern>>,
 }
 
 /// A sender, as the configuration knows it.
@@ -325,12 +325,12 @@ pub(super) fn files(node: &Node, problems: &mut Problems) -> Option<Vec<PathBuf>
 }
 
 /// One pattern or a list of them. A mistake leaves a list that matches nothing: the mistake is what is told.
-fn patterns(node: &Node, problems: &mut Problems) -> Option<Vec<Pattern>> {
+fn patterns(node: &Node, problems: &mut Problems) -> Option<Vec<NamePattern>> {
     const WANTED: &str = "a name, in which `*` is any run of characters";
     let mut pattern = |node: &Node| {
         scalar::value(node, WANTED, problems, |text| match text {
             "" => Err(Wrong::new(WANTED)),
-            text => Ok(Pattern(text.into())),
+            text => Ok(NamePattern(text.into())),
         })
     };
     Some(match &node.tree {

@@ -3,7 +3,7 @@
 //! Pure. A list that is not there asks for nothing; one that is there is not met by a message that does not say.
 
 use super::senders::{Announced, Ignored, Workflow};
-use crate::config::{Only, Pattern};
+use crate::config::{NamePattern, Only};
 
 /// Why a deployment does not count under these lists. Nothing where it does.
 pub fn why_not(only: &Only, announced: &Announced) -> Option<Ignored> {
@@ -35,7 +35,7 @@ pub fn why_not(only: &Only, announced: &Announced) -> Option<Ignored> {
 }
 
 /// The reason, where none of the patterns matches any of what was said.
-fn unmet(patterns: &[Pattern], said: [Option<&str>; 2], reason: &'static str) -> Option<Ignored> {
+fn unmet(patterns: &[NamePattern], said: [Option<&str>; 2], reason: &'static str) -> Option<Ignored> {
     let said = said.into_iter().flatten();
     let met = said.clone().any(|said| patterns.iter().any(|pattern| pattern.matches(said)));
     (!met).then(|| Ignored { reason, detail: said.last().map(super::senders::excerpt) })

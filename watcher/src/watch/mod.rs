@@ -34,8 +34,8 @@ use crate::{
     judge::State,
     kernel::{Answer, Reader, SlowReader},
     model::{
-        Boottime, Entry, Hint, IfAbsent, Ignored, Key, Loss, Now, Owner, Pattern, Rule, Started, Status, SweepReason,
-        VerdictStatus, What, Write,
+        Boottime, Entry, Hint, IfAbsent, Ignored, Key, Loss, Now, Owner, Pattern, Rule, Started, Status,
+        SweepReason, VerdictStatus, What, Write,
     },
     probes::{News, Tally},
     store::{Batch, Past},

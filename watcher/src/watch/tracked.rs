@@ -6,7 +6,7 @@ use crate::{
     deploys::Pin,
     judge::State,
     model::{
-        Boottime, Capture, Revision, DeploymentId, Finding, Hint, IfAbsent, Key, Owner, SeenBy, TouchReason,
+        Boottime, Capture, DeploymentId, Finding, Hint, IfAbsent, Key, Owner, Revision, SeenBy, TouchReason,
         Value, Writer,
     },
 };

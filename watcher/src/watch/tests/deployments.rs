@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::host::{Host, NOTHING, SWAPPINESS, captures, expects};
 use crate::{
     http::Delivery,
-    model::{Phase, Receipt, Refusal, Rule, VerdictStatus},
+    model::{Ignored, Phase, Receipt, Refusal, Rule, VerdictStatus},
     watch::Input,
 };
 
@@ -127,6 +127,17 @@ fn a_deployment_that_failed_without_a_window_leaves_the_one_before_in_force() {
     host.announce(Finished, "aaaaaa");
     assert_eq!(host.announce(Failed, "bbbbbb"), ["failed bbbbbb"]);
     assert_eq!(host.write(7, SWAPPINESS, "61"), ["change vm.swappiness 60 -> 61 (7, kprobe) under aaaaaa"]);
+}
+
+#[test]
+fn what_counts_for_nothing_is_recorded_once_an_hour_and_moves_nothing() {
+    let mut host = Host::new(&[captures(SWAPPINESS)], &[(SWAPPINESS, "60")]);
+    let mut ignored = || {
+        let message = Ignored { sender: "github".into(), reason: "push".into(), detail: None, count: 1 };
+        host.watch.handle(Input::Ignored(message), host.now).entries.len()
+    };
+    assert_eq!([ignored(), ignored(), ignored()], [1, 0, 0]);
+    assert_eq!(host.write(7, SWAPPINESS, "61"), ["change vm.swappiness 60 -> 61 (7, kprobe)"]);
 }
 
 /// Each phase of a message: nothing is answered before it is durable, and then the truth.

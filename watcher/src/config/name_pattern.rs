@@ -2,9 +2,9 @@
 
 /// A name, or many of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern(pub(super) Box<str>);
+pub struct NamePattern(pub(super) Box<str>);
 
-impl Pattern {
+impl NamePattern {
     /// Whether a name is one of these. The case counts; `*` passes over a `/` as well.
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');
@@ -33,7 +33,7 @@ mod tests {
 
     #[track_caller]
     fn check(pattern: &str, good: &[&str], bad: &[&str]) {
-        let pattern = Pattern(pattern.into());
+        let pattern = NamePattern(pattern.into());
         for name in good {
             assert!(pattern.matches(name), "{pattern:?} {name}");
         }
