@@ -284,7 +284,8 @@ fn boot_one(ready: &Ready, accel: Accel) -> Result<Booted> {
 /// Counts and tells what came of a boot.
 fn judge(ready: &Ready, booted: &Booted, report: &mut Report) {
     let Ready { boot, kernel, counts, .. } = ready;
-    let how = boot.how();
+    // What was really run, where other scenarios were asked for than the boot is for.
+    let how = Boot { filter: ready.filter.clone(), ..boot.clone() }.how();
     let how = if how.is_empty() { how } else { format!(", with {how}") };
     report.closing.push(format!("scenarios in a VM, Linux {}{how}: {}", kernel.name, booted.summary));
     match counts {
