@@ -115,7 +115,11 @@ fn an_interface_that_is_still_there_when_rtnetlink_says_it_goes_is_looked_at_aga
     let news = || Input::Links(vec![News::Interface("eth0".into())]);
     assert_eq!(host.handle(news()), NOTHING);
     host.pass(30);
-    assert_eq!(host.handle(news()), NOTHING, "and the reading that is due in 20 ms may be too soon for this one");
+    assert_eq!(
+        host.handle(news()),
+        NOTHING,
+        "and the reading that is due in 20 ms may be too soon for this one"
+    );
     assert_eq!(host.pass(20), NOTHING);
     host.remove(MTU);
     assert_eq!(host.pass(30), ["change link.eth0.mtu 1500 -> absent (nobody, netlink)"]);
