@@ -1,7 +1,11 @@
 //! The daemon under test: its configuration in a directory of its own, its process, the lines it prints.
 
+mod unusual;
+
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{BufRead, BufReader, Read},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
@@ -15,6 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub use self::unusual::Unheard;
 use crate::{
     host::Sysctl,
     mode::Mode,
@@ -44,12 +49,14 @@ pub struct Settings<'a> {
     pub sweep: Option<&'a str>,
     /// The size of the ring.
     pub ring: usize,
+    /// What `probes:` says, where that is not the mode's word.
+    pub probes: Option<&'a str>,
 }
 
 impl<'a> Settings<'a> {
     /// These rules, and all else as it is by default.
     pub fn rules(rules: &'a [String]) -> Settings<'a> {
-        Settings { rules, sweep: None, ring: 256 * 1024 }
+        Settings { rules, sweep: None, ring: 256 * 1024, probes: None }
     }
 }
 
@@ -80,9 +87,10 @@ impl Home {
         });
         let at = home.directory.path().display();
         let mut text = format!(
-            "state: {at}/state\nsocket: {at}/driftd.sock\nprobes: {mode}\nsweep: {sweep}\nring: {}\n\
+            "state: {at}/state\nsocket: {at}/driftd.sock\nprobes: {}\nsweep: {sweep}\nring: {}\n\
              webhook: {{ listen: \"127.0.0.1:0\", plain_http: true, secrets: {at}/secret }}\ndrift_rules:\n\
              \x20 fence: {{ keys: {FENCE}, expect: {}, settle: 500ms }}\n",
+            settings.probes.unwrap_or(mode.as_str()),
             settings.ring,
             Sysctl::of(FENCE).original,
         );
@@ -106,25 +114,27 @@ impl Home {
     /// The same, with arguments besides.
     #[track_caller]
     pub fn start_with(&self, arguments: &[&str]) -> Daemon<'_> {
-        let mut command = driftd();
-        command.args(["run", "--config"]).arg(self.path("driftd.yaml")).args(["--output", "json"]);
-        let mut daemon = self.listen(command.args(arguments));
-        let start = daemon.wait_for("the start", |line| line["kind"] == "start");
+        let (daemon, start) = self.launch(driftd().args(self.run()).args(arguments));
         assert_eq!(start["sysctl"], self.mode.sysctl(), "how sysctls are watched: {start}");
         assert_eq!(start["link"], self.mode.link(), "how interfaces are watched: {start}");
-        daemon.webhook = start["webhook"].as_str().unwrap_or_default().to_owned();
-        daemon
-            .wait_for("the sweep of the start", |line| line["kind"] == "sweep" && line["reason"] == "start");
         daemon
     }
 
-    /// Starts a daemon that nobody hears: all it prints fails.
+    /// Starts a command that runs the daemon, and waits until it has looked at all; and the line of its start.
     #[track_caller]
-    pub fn start_unheard(&self) -> Unheard {
-        let full = fs::File::options().write(true).open("/dev/full").expect("there is a /dev/full");
-        let mut command = driftd();
-        command.args(["run", "--config"]).arg(self.path("driftd.yaml")).stdin(Stdio::null());
-        Unheard(command.stdout(full).stderr(Stdio::null()).spawn().expect("driftd can be started"))
+    fn launch(&self, command: &mut Command) -> (Daemon<'_>, Value) {
+        let mut daemon = self.listen(command);
+        let start = daemon.wait_for("the start", |line| line["kind"] == "start");
+        daemon.webhook = start["webhook"].as_str().unwrap_or_default().to_owned();
+        daemon
+            .wait_for("the sweep of the start", |line| line["kind"] == "sweep" && line["reason"] == "start");
+        (daemon, start)
+    }
+
+    /// The arguments that run it.
+    fn run(&self) -> [OsString; 5] {
+        let config = self.path("driftd.yaml");
+        ["run".into(), "--config".into(), config.into(), "--output".into(), "json".into()]
     }
 
     /// Follows what is recorded, from the beginning, whoever records it. There must be a store.
@@ -175,20 +185,13 @@ impl Home {
     }
 }
 
-/// A running daemon that nobody hears. It ends with the value, by SIGKILL.
-#[derive(Debug)]
-pub struct Unheard(Child);
-
-impl Drop for Unheard {
-    fn drop(&mut self) {
-        let _ = self.0.kill().and_then(|()| self.0.wait());
-    }
-}
-
 /// The program: beside this one, where cargo and our PID 1 both put it.
 pub fn driftd() -> Command {
-    let here = env::current_exe().expect("this program has a path");
-    Command::new(here.with_file_name("driftd"))
+    Command::new(program())
+}
+
+fn program() -> PathBuf {
+    env::current_exe().expect("this program has a path").with_file_name("driftd")
 }
 
 /// A running daemon. It ends with the value.

@@ -34,6 +34,14 @@ impl Mode {
         Mode::HOOKS.contains(&self)
     }
 
+    /// Whether this kernel cannot follow more than one call at once with a kretprobe: without preemption it has but one
+    /// instance for each processor (`maxactive`, kernel/kprobes.c, `register_kretprobe`). fexit has no such limit.
+    pub fn misses_returns(self) -> bool {
+        let version = fs::read_to_string("/proc/version").unwrap_or_default();
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        self == Mode::Kprobe && !version.contains("PREEMPT") && processors == 1
+    }
+
     /// The word in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -86,6 +86,14 @@ impl ChildCgroup {
         fs::metadata(&self.directory).expect("the cgroup is there").ino()
     }
 
+    /// Sees to it that the cgroups below the root have the files of a controller.
+    #[track_caller]
+    pub fn offer(&self, controller: &str) {
+        let control = cgroup2().join("cgroup.subtree_control");
+        fs::write(&control, format!("+{controller}"))
+            .unwrap_or_else(|e| panic!("cannot write `+{controller}` to {control:?}: {e}"));
+    }
+
     /// Writes a sysctl from a process in the cgroup; its process id.
     #[track_caller]
     pub fn write(&self, path: &Path, value: &str) -> u32 {
@@ -121,7 +129,7 @@ impl Drop for ChildCgroup {
 
 /// Where version 2 of cgroups is mounted; beside version 1 that is `/sys/fs/cgroup/unified`.
 #[track_caller]
-fn cgroup2() -> PathBuf {
+pub(super) fn cgroup2() -> PathBuf {
     let mounts = fs::read_to_string("/proc/self/mounts").expect("/proc is mounted");
     let mut mounts = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let found = mounts.find_map(|words| match *words.as_slice() {

@@ -1,4 +1,4 @@
-//! The BPF programs that the kernel holds, and one of our own that gets in the way of driftd's.
+//! The BPF programs that the kernel holds, and two of our own that get in the way of driftd's.
 #![expect(unsafe_code, reason = "bpf(2) has no wrapper that is not a loader")]
 
 use std::{
@@ -12,8 +12,10 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::ChildCgroup;
 
-/// `BPF_PROG_LOAD`, `BPF_PROG_GET_NEXT_ID` and `BPF_LINK_CREATE` of `enum bpf_cmd` (include/uapi/linux/bpf.h).
+/// Of `enum bpf_cmd` (include/uapi/linux/bpf.h).
 const PROG_LOAD: libc::c_int = 5;
+const PROG_ATTACH: libc::c_int = 8;
+const PROG_DETACH: libc::c_int = 9;
 const PROG_GET_NEXT_ID: libc::c_int = 11;
 const LINK_CREATE: libc::c_int = 28;
 
@@ -71,6 +73,16 @@ struct Create {
     flags: u32,
 }
 
+/// The part of it that attaches one the old way, to a place and not by a link.
+#[repr(C)]
+struct Attach {
+    target: i32,
+    program: i32,
+    attach_type: u32,
+    flags: u32,
+    replaced: i32,
+}
+
 /// A program of somebody else's on a cgroup, that puts the value `73` in place of whatever is written to a sysctl from
 /// there. It goes with the value.
 pub struct Replacement {
@@ -85,13 +97,6 @@ impl Replacement {
     /// Loads and attaches it.
     #[track_caller]
     pub fn attach(cgroup: &ChildCgroup) -> Replacement {
-        // Each is an operation, its registers (destination in the lower half), an offset and a number.
-        let instruction = |operation: u8, registers: u8, offset: i16, number: i32| {
-            u64::from(operation)
-                | u64::from(registers) << 8
-                | u64::from(offset.cast_unsigned()) << 16
-                | u64::from(number.cast_unsigned()) << 32
-        };
         let [tens, ones] = [b'7', b'3'].map(i32::from);
         let program = [
             instruction(0x61, 0x12, 0, 0),     // r2 = ctx->write
@@ -105,24 +110,7 @@ impl Replacement {
             instruction(0xb7, 0x00, 0, 1),   // r0 = 1: let it pass
             instruction(0x95, 0x00, 0, 0),   // return r0
         ];
-        let mut load = Load {
-            kind: TYPE_CGROUP_SYSCTL,
-            count: program.len() as u32,
-            instructions: program.as_ptr() as u64,
-            license: c"GPL".as_ptr() as u64,
-            log_level: 0,
-            log_size: 0,
-            log: 0,
-            kernel_version: 0,
-            flags: 0,
-            name: [0; 16],
-            interface: 0,
-            attach_type: CGROUP_SYSCTL,
-        };
-        // Before 5.11 programs count as locked memory, of which there is little by default.
-        let without_end = Rlimit { current: None, maximum: None };
-        setrlimit(Resource::Memlock, without_end).expect("root may lock memory");
-        let loaded = new_fd(PROG_LOAD, &mut load).expect("root may load a program");
+        let loaded = load(&program).expect("root may load a program");
         let directory = File::open(cgroup.path()).expect("the cgroup is there");
         let number = |fd: &dyn AsRawFd| fd.as_raw_fd().cast_unsigned();
         let mut create = Create {
@@ -133,6 +121,74 @@ impl Replacement {
         };
         Replacement { _link: new_fd(LINK_CREATE, &mut create).expect("root may attach a program") }
     }
+}
+
+/// A `cgroup/sysctl` program that does nothing, attached to the whole hierarchy the old way and without any flag: as
+/// long as it is there, nobody can attach another.
+#[derive(Debug)]
+pub struct Exclusive {
+    program: OwnedFd,
+    hierarchy: File,
+}
+
+impl Exclusive {
+    /// Loads and attaches it. It outlives the process if that is killed.
+    #[track_caller]
+    pub fn attach() -> Exclusive {
+        let hierarchy = File::open(super::actor::cgroup2()).expect("the hierarchy can be opened");
+        // r0 = 1: let it pass; return r0
+        let program = [instruction(0xb7, 0x00, 0, 1), instruction(0x95, 0x00, 0, 0)];
+        let program = load(&program).expect("root may load a program");
+        let exclusive = Exclusive { program, hierarchy };
+        exclusive.command(PROG_ATTACH).expect("nobody else has attached a program");
+        exclusive
+    }
+
+    fn command(&self, command: libc::c_int) -> io::Result<libc::c_int> {
+        let mut attach = Attach {
+            target: self.hierarchy.as_raw_fd(),
+            program: self.program.as_raw_fd(),
+            attach_type: CGROUP_SYSCTL,
+            flags: 0,
+            replaced: 0,
+        };
+        bpf(command, &mut attach)
+    }
+}
+
+impl Drop for Exclusive {
+    fn drop(&mut self) {
+        let _ = self.command(PROG_DETACH);
+    }
+}
+
+/// An instruction: an operation, its registers (destination in the lower half), an offset and a number.
+fn instruction(operation: u8, registers: u8, offset: i16, number: i32) -> u64 {
+    u64::from(operation)
+        | u64::from(registers) << 8
+        | u64::from(offset.cast_unsigned()) << 16
+        | u64::from(number.cast_unsigned()) << 32
+}
+
+/// Loads a `cgroup/sysctl` program.
+fn load(program: &[u64]) -> io::Result<OwnedFd> {
+    let mut load = Load {
+        kind: TYPE_CGROUP_SYSCTL,
+        count: u32::try_from(program.len()).map_err(io::Error::other)?,
+        instructions: program.as_ptr() as u64,
+        license: c"GPL".as_ptr() as u64,
+        log_level: 0,
+        log_size: 0,
+        log: 0,
+        kernel_version: 0,
+        flags: 0,
+        name: [0; 16],
+        interface: 0,
+        attach_type: CGROUP_SYSCTL,
+    };
+    // Before 5.11 programs count as locked memory, of which there is little by default.
+    setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None })?;
+    new_fd(PROG_LOAD, &mut load)
 }
 
 /// One call of bpf(2).

@@ -3,7 +3,7 @@
 
 use std::{
     fs, io,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
 };
 
@@ -12,7 +12,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    link::{InfoData, InfoKind, InfoVeth, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::net::{AddressFamily, SocketType};
@@ -42,24 +42,66 @@ pub struct Link {
 impl Link {
     /// A `dummy` interface, or one end of a `veth` pair where the kernel has no dummies.
     pub fn new(name: &'static str) -> io::Result<Link> {
-        create(name, vec![LinkInfo::Kind(InfoKind::Dummy)]).or_else(|_| {
+        Link::with(name, Vec::new())
+    }
+
+    /// The same, with an MTU from the first moment on.
+    pub fn with_mtu(name: &'static str, mtu: u32) -> io::Result<Link> {
+        Link::with(name, vec![LinkAttribute::Mtu(mtu)])
+    }
+
+    fn with(name: &'static str, attributes: Vec<LinkAttribute>) -> io::Result<Link> {
+        create(name, vec![LinkInfo::Kind(InfoKind::Dummy)], attributes.clone()).or_else(|_| {
             let mut peer = LinkMessage::default();
             peer.attributes.push(LinkAttribute::IfName(format!("{name}p")));
             let data = LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)));
-            create(name, vec![LinkInfo::Kind(InfoKind::Veth), data])
+            create(name, vec![LinkInfo::Kind(InfoKind::Veth), data], attributes)
         })
     }
 
     /// A bond of other interfaces, which must be down, as new ones are.
     pub fn bond(name: &'static str, slaves: &[&Link]) -> io::Result<Link> {
-        let bond = create(name, vec![LinkInfo::Kind(InfoKind::Bond)])?;
-        for slave in slaves {
-            let mut message = LinkMessage::default();
-            message.header.index = slave.index;
-            message.attributes.push(LinkAttribute::Controller(bond.index));
-            ask(RouteNetlinkMessage::SetLink(message), 0)?;
-        }
+        let bond = create(name, vec![LinkInfo::Kind(InfoKind::Bond)], Vec::new())?;
+        slaves.iter().try_for_each(|slave| slave.enslave_to(&bond))?;
         Ok(bond)
+    }
+
+    /// A VLAN on another interface.
+    pub fn vlan(name: &'static str, parent: &Link, id: u16) -> io::Result<Link> {
+        let data = LinkInfo::Data(InfoData::Vlan(vec![InfoVlan::Id(id)]));
+        create(name, vec![LinkInfo::Kind(InfoKind::Vlan), data], vec![LinkAttribute::Link(parent.index)])
+    }
+
+    /// The interface of this name, however it came to be.
+    pub fn found(name: &'static str) -> io::Result<Link> {
+        Ok(Link { name, index: index(name)? })
+    }
+
+    /// Makes it a slave of a bond.
+    pub fn enslave_to(&self, bond: &Link) -> io::Result<()> {
+        self.set(LinkAttribute::Controller(bond.index))
+    }
+
+    /// Gives it another name. It must be down, as new ones are.
+    #[track_caller]
+    pub fn rename(&mut self, name: &'static str) {
+        self.set(LinkAttribute::IfName(name.into()))
+            .unwrap_or_else(|e| panic!("cannot rename {} to {name}: {e}", self.name));
+        self.name = name;
+    }
+
+    /// Moves it to another network namespace.
+    #[track_caller]
+    pub(super) fn move_to(&self, namespace: RawFd) {
+        self.set(LinkAttribute::NetNsFd(namespace))
+            .unwrap_or_else(|e| panic!("cannot move {}: {e}", self.name));
+    }
+
+    fn set(&self, attribute: LinkAttribute) -> io::Result<()> {
+        let mut message = LinkMessage::default();
+        message.header.index = self.index;
+        message.attributes.push(attribute);
+        ask(RouteNetlinkMessage::SetLink(message), 0)
     }
 
     /// Its key, as driftd spells it.
@@ -117,12 +159,13 @@ fn index(name: &str) -> io::Result<u32> {
     text.trim().parse().map_err(|_| io::Error::other(format!("`{}` is no index", text.trim())))
 }
 
-fn create(name: &'static str, info: Vec<LinkInfo>) -> io::Result<Link> {
+fn create(name: &'static str, info: Vec<LinkInfo>, attributes: Vec<LinkAttribute>) -> io::Result<Link> {
     let mut message = LinkMessage::default();
+    message.attributes = attributes;
     message.attributes.push(LinkAttribute::IfName(name.to_owned()));
     message.attributes.push(LinkAttribute::LinkInfo(info));
     ask(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)?;
-    Ok(Link { name, index: index(name)? })
+    Link::found(name)
 }
 
 fn set_mtu_by_netlink(index: u32, mtu: u32) -> io::Result<()> {

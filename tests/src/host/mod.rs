@@ -3,18 +3,25 @@
 mod actor;
 mod around;
 mod bpf;
+mod confined;
 mod link;
+mod module;
 mod namespace;
+mod network;
 mod rtnl;
 mod stuck;
 mod sysctl;
+mod tunnel;
 mod way;
 
 pub use actor::{ChildCgroup, NOBODY, act, write_as_nobody_apart};
 pub use around::{set_app_probes_of_lo, set_console_level, set_rp_filter_of_lo};
-pub use bpf::{Replacement, programs};
+pub use bpf::{Exclusive, Replacement, programs};
+pub use confined::{CapabilitySet, Confined, confine};
 pub use link::{Link, Way as MtuWay, set_mtu_of_lo, set_up};
+pub use module::{load_module, unload_module};
 pub use namespace::{BindMount, Namespace, ProcMount, in_new, in_new_network, write_from_new};
+pub use network::Network;
 pub use rtnl::{HeldRtnl, RestartedWrite};
 pub use stuck::StuckWriters;
 pub use sysctl::{Sysctl, path, read, write};

@@ -80,7 +80,7 @@ impl Reader {
                 let text = String::from_utf8_lossy(self.buffer.get(..length).unwrap_or_default());
                 value(key, &text)
             }
-            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) if is_absent(key, &error) => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
                 Err(ReadError::Large { path: key.path() })
             }
@@ -111,7 +111,7 @@ impl Reader {
     fn fill(&mut self, key: &Key) -> io::Result<usize> {
         if let Some(file) = self.open.get(key) {
             match read_all(file, key, &mut self.buffer) {
-                Err(error) if is_absent(&error) => {
+                Err(error) if is_absent(key, &error) => {
                     self.open.remove(key);
                 }
                 read => return read,
@@ -128,12 +128,15 @@ impl Reader {
     }
 }
 
-/// No such file, interface or device, now.
-fn is_absent(error: &io::Error) -> bool {
+/// No such file, interface or device, now. An interface that is being taken away still has its files for a moment, and
+/// they answer EINVAL (net/core/net-sysfs.c, `netdev_show`): rtnetlink has told by then that it is gone.
+fn is_absent(key: &Key, error: &io::Error) -> bool {
     use rustix::io::Errno;
-    [Errno::NOENT, Errno::NODEV, Errno::NXIO]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    match Errno::from_io_error(error) {
+        Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => true,
+        Some(Errno::INVAL) => matches!(key, Key::Link { .. }),
+        _ => false,
+    }
 }
 
 /// How much is asked for at first. For each read of a sysctl the kernel makes and clears as much room as it is asked

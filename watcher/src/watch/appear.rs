@@ -2,7 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::{AFTER_NETLINK, Watch, tracked::Known};
+use super::{
+    Watch,
+    links::{AFTER_NETLINK, interface},
+    tracked::Known,
+};
 use crate::{
     deploys::Pin,
     model::{Key, Now, Write},
@@ -61,6 +65,14 @@ impl Watch {
             places.retain(|place| *place != at);
             if places.is_empty() {
                 self.by_file.remove(&write);
+            }
+        }
+        if let Some(interface) = interface(&tracked.key)
+            && let Some(places) = self.by_interface.get_mut(interface)
+        {
+            places.retain(|place| *place != at);
+            if places.is_empty() {
+                self.by_interface.remove(interface);
             }
         }
         tracked.checks.clear();

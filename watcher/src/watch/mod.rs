@@ -6,6 +6,7 @@
 mod appear;
 mod confirm;
 mod deliver;
+mod links;
 mod run;
 mod sweep;
 #[cfg(test)]
@@ -77,9 +78,6 @@ pub struct Counts {
 /// How losses that follow each other closely are told and swept: the first at once, the others together.
 const LOSS_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long after rtnetlink spoke a key is re-read where a kprobe watches too: the probe knows who, and speaks later.
-const AFTER_NETLINK: Duration = Duration::from_millis(50);
-
 /// How long after the boot the first look still tells how the host came up.
 const SOON: Duration = Duration::from_secs(15 * 60);
 
@@ -100,6 +98,7 @@ pub struct Watch {
     too_many: bool,
     by_key: HashMap<Key, usize>,
     by_file: HashMap<Write, Vec<usize>>,
+    by_interface: HashMap<Box<str>, Vec<usize>>,
     dirty: Vec<usize>,
     timers: BTreeSet<(Boottime, usize)>,
     ledger: Ledger,
@@ -159,6 +158,7 @@ impl Watch {
             too_many: false,
             by_key: HashMap::new(),
             by_file: HashMap::new(),
+            by_interface: HashMap::new(),
             dirty: Vec::new(),
             timers: BTreeSet::new(),
             ledger,
@@ -212,6 +212,9 @@ impl Watch {
         if at == next {
             if let Some(write) = written_file(key) {
                 self.by_file.entry(write).or_default().push(at);
+            }
+            if let Some(interface) = links::interface(key) {
+                self.by_interface.entry(interface.into()).or_default().push(at);
             }
             match self.free.pop().and_then(|at| self.keys.get_mut(at)) {
                 Some(place) => *place = Tracked::new(key.clone()),
@@ -318,27 +321,6 @@ impl Watch {
             if let Some(tracked) = self.keys.get_mut(*at) {
                 tracked.hint(hint.clone());
                 mark(tracked, *at, &mut self.dirty);
-            }
-        }
-    }
-
-    fn link(&mut self, news: News, now: Now) {
-        match news {
-            News::Lost => self.lost("rtnetlink messages", 1, now),
-            News::Interface(interface) => {
-                self.something_appeared(now);
-                let Some(keys) = self.by_file.get(&Write::Mtu(interface)) else { return };
-                for at in keys {
-                    let Some(tracked) = self.keys.get_mut(*at) else { continue };
-                    if std::mem::replace(&mut tracked.netlink, true) {
-                        continue;
-                    }
-                    tracked.written = Some(now.boot);
-                    match self.link_hook {
-                        true => drop(self.timers.insert((now.boot.after(AFTER_NETLINK), *at))),
-                        false => mark(tracked, *at, &mut self.dirty),
-                    }
-                }
             }
         }
     }

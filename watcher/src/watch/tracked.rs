@@ -55,8 +55,8 @@ pub struct Tracked {
     pub again: Option<Boottime>,
     /// Whether it waits in the loop's list of keys to read.
     pub dirty: bool,
-    /// Whether rtnetlink said something about it since the last read.
-    pub netlink: bool,
+    /// When it is read because rtnetlink said something about it; what is seen until then is rtnetlink's news.
+    pub netlink: Option<Boottime>,
     hints: Vec<Hint>,
     uncounted: u64,
     pause: Duration,
@@ -186,7 +186,7 @@ impl Tracked {
             was_there: false,
             again: None,
             dirty: false,
-            netlink: false,
+            netlink: None,
             hints: Vec::new(),
             uncounted: 0,
             pause: Duration::ZERO,
@@ -229,7 +229,8 @@ impl Tracked {
     ) -> Explained {
         let hints = std::mem::take(&mut self.hints);
         let uncounted = std::mem::take(&mut self.uncounted);
-        let netlink = std::mem::take(&mut self.netlink);
+        let netlink = self.netlink.is_some();
+        self.netlink.take_if(|due| *due <= now);
         let requested = |hint: &Hint| requested(&self.key, hint);
         let culprit = if changed { culprit(&hints, value, requested) } else { None };
         let mut explained = Explained {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    io::{self, BufRead, BufReader, Read},
     thread,
     time::{Duration, Instant},
 };
@@ -65,6 +66,18 @@ pub const SCENARIOS: &[Scenario] = &[
         modes: &Mode::PROBES,
         needs: Needs::Root,
         run: programs_log,
+    },
+    Scenario {
+        claim: "a_pipe_that_nobody_reads_keeps_it_neither_from_recording_nor_from_ending",
+        modes: &[Mode::Kprobe, Mode::None],
+        needs: Needs::Root,
+        run: unread,
+    },
+    Scenario {
+        claim: "a_reader_that_goes_away_ends_a_command_well_and_the_daemon_not_at_all",
+        modes: &[Mode::Kprobe],
+        needs: Needs::Root,
+        run: reader_gone,
     },
 ];
 
@@ -217,4 +230,65 @@ fn programs_log(mode: Mode) {
         let log = driftd.log();
         assert_eq!(log.contains("values of a sysctl"), logs, "{arguments:?}: {log}");
     }
+}
+
+fn unread(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    // Makes the store.
+    home.start().terminate();
+    let mut recorded = home.follow();
+    let (unread, output) = io::pipe().expect("a pipe can be made");
+    // The least that a pipe can hold: a page, which is less than what follows.
+    rustix::pipe::fcntl_setpipe_size(&unread, 4096).expect("a pipe can be made smaller");
+    let driftd = home.start_into(output);
+    for _ in 0..12 {
+        recorded.mark();
+        swappiness.write(other(&swappiness));
+        recorded.wait_for_opened(KEY, other(&swappiness));
+        swappiness.restore();
+        recorded.wait_for_healed(KEY);
+    }
+    recorded.mark();
+    swappiness.write(other(&swappiness));
+    let last = recorded.wait_for_opened(KEY, other(&swappiness));
+    let status = driftd.terminate();
+    assert_eq!(status.code(), Some(0), "{status}");
+    drop(unread);
+
+    let mut driftd = home.start();
+    driftd.fence();
+    let told = driftd.said().iter().filter(|line| **line == last).count();
+    assert_eq!(told, 1, "what nobody read is told by the next run");
+}
+
+fn reader_gone(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let home = home(mode, &swappiness);
+    // Makes the store.
+    home.start().terminate();
+    let mut recorded = home.follow();
+    let (lines, output) = io::pipe().expect("a pipe can be made");
+    let driftd = home.start_into(output);
+    let mut first = String::new();
+    BufReader::new(lines).read_line(&mut first).expect("it says something");
+    // `driftd run | head -n 1` has ended its head.
+    for _ in 0..2 {
+        recorded.mark();
+        swappiness.write(other(&swappiness));
+        recorded.wait_for_opened(KEY, other(&swappiness));
+        swappiness.restore();
+        recorded.wait_for_healed(KEY);
+    }
+    let status = driftd.terminate();
+    assert_eq!(status.code(), Some(0), "{status}");
+
+    let (lines, output) = io::pipe().expect("a pipe can be made");
+    let mut events = home.command_into(&["events", "--last", "1000"], output);
+    drop(lines);
+    let mut said = String::new();
+    let errors = events.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+    errors.expect("it has a standard error").expect("it can be read");
+    let status = events.wait().expect("the command can be waited for");
+    assert_eq!((status.code(), said.as_str()), (Some(0), ""), "`driftd events | head` is no error");
 }

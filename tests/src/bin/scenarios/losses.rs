@@ -1,8 +1,10 @@
 //! What is lost is told and swept: it costs time, and never leaves a wrong state.
 
+use std::thread;
+
 use driftd_tests::{
     daemon::{Home, Settings, expect},
-    host::{StuckWriters, Sysctl},
+    host::{self, Link, MtuWay, StuckWriters, Sysctl},
     mode::Mode,
 };
 use rustix::process::Signal;
@@ -30,7 +32,27 @@ pub const SCENARIOS: &[Scenario] = &[
         needs: Needs::Root,
         run: stuck_writers_cost_nothing,
     },
+    Scenario {
+        claim: "of_more_news_of_interfaces_than_fit_the_loss_is_told_and_the_last_mtu_found",
+        modes: &[Mode::Kprobe, Mode::Fexit, Mode::Cgroup, Mode::Netlink],
+        needs: Needs::Link,
+        run: overflow,
+    },
+    Scenario {
+        claim: "writers_of_one_key_together_are_counted_each_or_told_as_lost_and_the_last_value_is_found",
+        modes: &Mode::HOOKS,
+        needs: Needs::Root,
+        run: at_once,
+    },
 ];
+
+/// Changes whose messages are more than the socket of driftd has room for: each takes 2 KiB of it at least, and it has
+/// 4 MiB (the kernel doubles what is asked for).
+const NEWS: u32 = 4000;
+
+/// Writers at once, and the writes of each.
+const WRITERS: usize = 4;
+const WRITES: usize = 100;
 
 fn burst(mode: Mode) {
     let swappiness = Sysctl::of(KEY);
@@ -83,4 +105,70 @@ fn stuck_writers_cost_nothing(mode: Mode) {
     drop(stuck);
     swappiness.restore();
     driftd.wait_for_healed(KEY);
+}
+
+fn overflow(mode: Mode) {
+    let (noise, link) = (Link::new("driftd0").expect("an interface"), Link::new("driftd1").expect("another"));
+    let (key, original) = (link.key(), link.mtu());
+    let rules = [expect("mtu", &key, &original)];
+    // Only what follows a loss may find it.
+    let home = Home::new(mode, &Settings { sweep: Some("1h"), ..Settings::rules(&rules) });
+    let mut driftd = home.start();
+    driftd.signal(Signal::STOP);
+    for round in 0..NEWS {
+        noise.set_mtu(MtuWay::Netlink, if round % 2 == 0 { 1300 } else { 1301 });
+    }
+    // There is no room left to tell of this one.
+    link.set_mtu(MtuWay::Netlink, 1400);
+    driftd.signal(Signal::CONT);
+    driftd.wait_for_opened(&key, "1400");
+    driftd.wait_for("the loss", |line| {
+        line["kind"] == "loss" && line["what"].as_str().is_some_and(|what| what.contains("rtnetlink"))
+    });
+    driftd.wait_for("the sweep after it", |line| line["kind"] == "sweep" && line["reason"] == "loss");
+    // And what comes then is heard again.
+    link.set_mtu(MtuWay::Netlink, 1500);
+    driftd.wait_for_healed(&key);
+}
+
+fn at_once(mode: Mode) {
+    let swappiness = Sysctl::of(KEY);
+    let rules = [expect("swappiness", KEY, &swappiness.original)];
+    // All of them fit: the writers may be done before driftd has its turn.
+    let home = Home::new(mode, &Settings { ring: 4 << 20, ..Settings::rules(&rules) });
+    let mut driftd = home.start();
+    let path = swappiness.path();
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            scope.spawn(move || {
+                for round in 0..WRITES {
+                    // No two at once write the same.
+                    let value = (20 + writer * 20 + round % 2).to_string();
+                    host::write(path, &value).expect("root may write");
+                }
+            });
+        }
+    });
+    let last = host::read(path);
+    driftd.wait_for("the value that was last", |line| {
+        (line["kind"] == "change" || line["kind"] == "finding")
+            && line["key"] == KEY
+            && line["actual"] == *last
+    });
+    // Until the results that did not come within a second are told as lost: each fence takes half a second at least.
+    (0..4).for_each(|_| driftd.fence());
+    let status = home.command(&["status", "--format", "json"]);
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("the status is JSON");
+    let open = status["findings"].as_array().into_iter().flatten().find(|finding| finding["key"] == KEY);
+    assert_eq!(open.map(|finding| &finding["actual"]), Some(&last.as_str().into()), "{status:#}");
+    // What is gathered for a minute is told when it ends.
+    let (_, said) = driftd.terminate();
+    let of_key = said.iter().filter(|line| line["key"] == KEY && line["kind"] != "finding");
+    let counted: u64 = of_key.filter_map(|line| line["writes"].as_u64()).sum();
+    let losses = said.iter().filter(|line| line["kind"] == "loss");
+    let lost: u64 = losses.filter_map(|line| line["count"].as_u64()).sum();
+    match mode.misses_returns() {
+        true => assert!(counted + lost >= (WRITERS * WRITES) as u64, "{counted}, {lost}: {said:#?}"),
+        false => assert_eq!((counted, lost), ((WRITERS * WRITES) as u64, 0), "{said:#?}"),
+    }
 }

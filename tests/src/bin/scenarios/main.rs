@@ -7,6 +7,7 @@
     reason = "a scenario that cannot go on says so and stops, as a test does"
 )]
 
+mod absences;
 mod blindness;
 mod bypass;
 mod deployments;
@@ -16,6 +17,7 @@ mod links;
 mod lockdown;
 mod losses;
 mod namespaces;
+mod privileges;
 mod storms;
 mod sysctls;
 
@@ -74,7 +76,7 @@ impl Needs {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = host::act() {
+    if let Some(code) = host::confine().or_else(host::act) {
         return code;
     }
     let (options, filters): (Vec<_>, Vec<_>) =
@@ -90,10 +92,12 @@ fn main() -> ExitCode {
         storms::SCENARIOS,
         bypass::SCENARIOS,
         links::SCENARIOS,
+        absences::SCENARIOS,
         namespaces::SCENARIOS,
         losses::SCENARIOS,
         blindness::SCENARIOS,
         lifecycle::SCENARIOS,
+        privileges::SCENARIOS,
         deployments::SCENARIOS,
         // After it nothing reads the kernel's memory any more.
         lockdown::SCENARIOS,

@@ -110,6 +110,40 @@ fn where_a_kprobe_watches_links_rtnetlink_leaves_it_the_time_to_name_the_writer(
 }
 
 #[test]
+fn an_interface_that_is_still_there_when_rtnetlink_says_it_goes_is_looked_at_again() {
+    let mut host = Host::new(&[expects(MTU, "1500")], &[(MTU, "1500")]);
+    let news = || Input::Links(vec![News::Interface("eth0".into())]);
+    assert_eq!(host.handle(news()), NOTHING);
+    host.pass(30);
+    assert_eq!(
+        host.handle(news()),
+        NOTHING,
+        "and the reading that is due in 20 ms may be too soon for this one"
+    );
+    assert_eq!(host.pass(20), NOTHING);
+    host.remove(MTU);
+    assert_eq!(host.pass(30), ["change link.eth0.mtu 1500 -> absent (nobody, netlink)"]);
+}
+
+#[test]
+fn the_sysctls_of_an_interface_are_read_when_rtnetlink_tells_of_it() {
+    const CONF: &str = "net.ipv4.conf.eth0/100.rp_filter";
+    const NEIGH: &str = "net.ipv6.neigh.eth0/100.retrans_time_ms";
+    const ALL: &str = "net.ipv4.conf.all.rp_filter";
+    let values = [(CONF, "1"), (NEIGH, "1"), (ALL, "1")];
+    let mut host = Host::new(&values.map(|(key, value)| expects(key, value)), &values);
+    values.iter().for_each(|(key, _)| host.set(key, "0"));
+    host.handle(Input::Links(vec![News::Interface("eth0".into()), News::Interface("eth0.100".into())]));
+    assert_eq!(
+        host.pass(50),
+        [
+            "change net.ipv4.conf.eth0/100.rp_filter 1 -> 0 (nobody, netlink)",
+            "change net.ipv6.neigh.eth0/100.retrans_time_ms 1 -> 0 (nobody, netlink)",
+        ]
+    );
+}
+
+#[test]
 fn a_departure_that_must_hold_is_a_finding_only_when_it_did() {
     let held = Rule { hold: Duration::from_secs(30), ..expects(SWAPPINESS, "60") };
     let mut host = Host::new(&[held], &[(SWAPPINESS, "60")]);
