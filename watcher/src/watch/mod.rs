@@ -139,9 +139,10 @@ impl Watch {
     /// A watch over the keys of the rules.
     pub fn new(parts: Parts, now: Now) -> Watch {
         let Parts { rules, ledger, past, reader, slow, sweep_every, watching } = parts;
+        let named = rules.iter().map(|rule| rule.keys.len()).sum();
         let mut watch = Watch {
-            keys: Vec::new(),
-            by_key: HashMap::new(),
+            keys: Vec::with_capacity(named),
+            by_key: HashMap::with_capacity(named),
             by_file: HashMap::new(),
             dirty: Vec::new(),
             timers: BTreeSet::new(),
@@ -177,6 +178,8 @@ impl Watch {
         for (number, rule) in rules.iter().enumerate() {
             for key in &rule.keys {
                 let tracked = watch.track(key);
+                // Most keys have one rule, and a vector that grows by itself begins with room for four.
+                tracked.checks.reserve_exact(1);
                 tracked.checks.push(Check {
                     rule: number,
                     state: State::Quiet,
@@ -211,7 +214,7 @@ impl Watch {
     fn recall(&mut self, past: Past, now: Now) {
         for capture in past.captures {
             if let Some(check) = self.check_of(&capture.rule, &capture.key) {
-                check.captured = Some(capture);
+                check.captured = Some(Box::new(capture));
             }
         }
         for finding in past.findings {
@@ -219,7 +222,7 @@ impl Watch {
             match self.check_of(&finding.rule, &finding.key) {
                 Some(check) => {
                     check.state = State::Open;
-                    check.finding = Some(finding);
+                    check.finding = Some(Box::new(finding));
                     self.redeclare(&key);
                 }
                 None => self.tell_healed(finding, None, now),
