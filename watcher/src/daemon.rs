@@ -12,6 +12,7 @@ use crate::{
     alerts::{OUTPUT, Output, tell},
     config::Config,
     deploys::Ledger,
+    heap,
     http::{Posted, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
     model::{Key, Now, Started, Status},
@@ -44,6 +45,9 @@ const QUERIES: usize = 16;
 /// How many keys whose reading may block may wait for the loop.
 const ANSWERS: usize = 256;
 
+/// How long after its start the daemon gives back the memory that only the start needed.
+const STARTED: Duration = Duration::from_secs(5);
+
 /// How long what is under way may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -51,7 +55,8 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A part cannot be had: the store, the listener, the socket, or the probes that the configuration forces.
-pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
+pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
+    heap::keep_small();
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let now = kernel::now();
     let store = Store::open(&config.state, vec![OUTPUT])?;
@@ -88,7 +93,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
         })?
     };
     let watching = started(&probing.plan, webhook.as_ref().map(Webhook::url));
-    let watch = build_watch(&config, past, slow, watching, now);
+    let watch = build_watch(&mut config, past, slow, watching, now);
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
         servers.spawn(webhook.serve(deliveries, stopped.clone()));
@@ -104,6 +109,11 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
         queries: query_inbox,
         answers: answer_inbox,
     };
+    // What the start took is free when its sweep is recorded and told.
+    tokio::spawn(async {
+        tokio::time::sleep(STARTED).await;
+        heap::give_back();
+    });
     let watch = crate::watch::run(watch, &mut sources, &work, end()?).await;
 
     // What is still to be written, then away with the programs, then finish what is under way and tell the rest. The
@@ -124,7 +134,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Started, now: Now) -> Watch {
+fn build_watch(config: &mut Config, mut past: Past, slow: SlowReader, watching: Started, now: Now) -> Watch {
     let in_force = std::mem::take(&mut past.in_force);
     let delivered = std::mem::take(&mut past.delivered);
     let mut ledger = Ledger::new(config.deploy_timeout, in_force, delivered);
@@ -132,7 +142,7 @@ fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Star
         ledger.reopen(deployment, started, now);
     }
     let parts = Parts {
-        rules: config.rules.clone(),
+        rules: std::mem::take(&mut config.rules),
         ledger,
         past,
         reader: kernel::Reader::new(Path::new("/"), kernel::descriptors()),

@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -31,9 +32,9 @@ const WAITING: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Interest {
     /// Names of sysctls with `/` between their components.
-    pub sysctls: HashSet<Box<str>>,
+    pub sysctls: HashSet<Arc<str>>,
     /// Names of interfaces.
-    pub interfaces: HashSet<Box<str>>,
+    pub interfaces: HashSet<Arc<str>>,
     /// Patterns of keys: what they mean is not known before it is there.
     pub patterns: Vec<Pattern>,
 }

@@ -17,6 +17,11 @@ use rustix::{
 /// The schema files, the first at version 1. A file that was ever released is never changed.
 const SCHEMA: [&str; 1] = [include_str!("schema/0001.sql")];
 
+/// How many KiB of pages a connection keeps (sqlite.org/pragma.html#pragma_cache_size, where a size in KiB is negative). The
+/// usual 2 MiB would fill up in each of two connections as time goes by; what is written is at the end of few tables, and
+/// the rest the kernel caches.
+const CACHE: i32 = -256;
+
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -119,6 +124,7 @@ pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
     db.pragma_update(None, "journal_mode", "WAL").map_err(failed("cannot be set up"))?;
     db.pragma_update(None, "synchronous", "FULL").map_err(failed("cannot be set up"))?;
     db.pragma_update(None, "foreign_keys", true).map_err(failed("cannot be set up"))?;
+    db.pragma_update(None, "cache_size", CACHE).map_err(failed("cannot be set up"))?;
     for (sql, version) in SCHEMA.iter().zip(1..).skip(found) {
         let mut step = || {
             let change = db.transaction()?;
@@ -152,6 +158,10 @@ pub fn open_read_only(state: &Path) -> Result<Option<Connection>, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(&path, flags)
         .or_else(|_| Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY))
-        .and_then(|db| db.pragma_update(None, "query_only", true).map(|()| db));
+        .and_then(|db| {
+            db.pragma_update(None, "query_only", true)?;
+            db.pragma_update(None, "cache_size", CACHE)?;
+            Ok(db)
+        });
     db.map(Some).map_err(|error| StoreError::Database { path, what: "cannot be opened", error })
 }

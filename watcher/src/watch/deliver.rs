@@ -173,7 +173,11 @@ impl Watch {
 
     /// The findings that are open.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        self.keys.iter().flat_map(|key| &key.checks).filter_map(|check| check.finding.clone()).collect()
+        self.keys
+            .iter()
+            .flat_map(|key| &key.checks)
+            .filter_map(|check| check.finding.as_deref().cloned())
+            .collect()
     }
 
     /// The keys that cannot be read.

@@ -150,13 +150,14 @@ impl Watch {
     /// A watch over the keys of the rules.
     pub fn new(parts: Parts, now: Now) -> Watch {
         let Parts { rules, ledger, past, reader, slow, sweep_every, watching } = parts;
+        let named = rules.iter().map(|rule| rule.keys.len()).sum();
         let mut watch = Watch {
             patterns: Vec::new(),
-            keys: Vec::new(),
+            keys: Vec::with_capacity(named),
             free: Vec::new(),
             look_at: None,
             too_many: false,
-            by_key: HashMap::new(),
+            by_key: HashMap::with_capacity(named),
             by_file: HashMap::new(),
             by_interface: HashMap::new(),
             dirty: Vec::new(),
@@ -194,7 +195,10 @@ impl Watch {
         for (number, rule) in rules.iter().enumerate() {
             let if_absent = rule.if_absent.unwrap_or(IfAbsent::Drift);
             for key in &rule.keys {
-                watch.track(key).checks.push(Check::new(number, if_absent, false));
+                let tracked = watch.track(key);
+                // Most keys have one rule, and a vector that grows by itself begins with room for four.
+                tracked.checks.reserve_exact(1);
+                tracked.checks.push(Check::new(number, if_absent, false));
             }
             watch.patterns.extend(rule.patterns.iter().map(|pattern| (number, pattern.clone())));
         }
@@ -230,7 +234,7 @@ impl Watch {
     fn recall(&mut self, past: Past, now: Now) {
         for capture in past.captures {
             if let Some(check) = self.check_of(&capture.rule, &capture.key) {
-                check.captured = Some(capture);
+                check.captured = Some(Box::new(capture));
             }
         }
         for finding in past.findings {
@@ -238,7 +242,7 @@ impl Watch {
             match self.check_of(&finding.rule, &finding.key) {
                 Some(check) => {
                     check.state = State::Open;
-                    check.finding = Some(finding);
+                    check.finding = Some(Box::new(finding));
                     self.redeclare(&key);
                 }
                 None => self.tell_healed(finding, None, now),
