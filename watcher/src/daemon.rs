@@ -93,6 +93,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         })?
     };
     let watching = started(&probing.plan, webhook.as_ref().map(Webhook::url));
+    let interest = interest(&config);
     let watch = build_watch(&mut config, past, slow, watching, now);
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
@@ -101,7 +102,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     servers.spawn(socket.serve(queries, stopped));
 
     let mut sources = Sources {
-        join: Join::new(interest(&config), probing.hook(), probing.facts.host),
+        join: Join::new(interest, probing.hook(), probing.facts.host),
         ring: probing.loaded.map(Source::new).transpose().context("cannot wait for the ring")?,
         canary: probing.canary,
         links: links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,

@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use super::{Counts, Input, Watch};
+use super::{Counts, Input, Watch, links::AFTER_NETLINK};
 use crate::{
     http::Posted,
     kernel::{Answer, now},
@@ -157,7 +157,15 @@ impl Sources {
                 Posted::Ignored(message) => vec![Input::Ignored(message)],
             },
             Some(query) = queries.recv() => vec![Input::Status(query)],
-            () = at(deadline) => followed_by(self.heard(watch.is_sweep_due(now().boot)), Input::Tick),
+            () = at(deadline) => {
+                let mut inputs = self.heard(watch.is_sweep_due(now().boot));
+                let mut hints = Vec::new();
+                self.join.hurry(AFTER_NETLINK / 2, now().boot, &mut hints);
+                if !hints.is_empty() {
+                    inputs.push(Input::Hints(hints));
+                }
+                followed_by(inputs, Input::Tick)
+            }
         }
     }
 }
