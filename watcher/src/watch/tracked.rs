@@ -193,6 +193,21 @@ impl Tracked {
         }
     }
 
+    /// The value that is known, where reading it once more would say and do nothing: no hint waits for it, and every
+    /// rule is content with it and waits for nothing.
+    pub fn at_rest(&self) -> Option<&Value> {
+        let Known::Value(Some(value)) = &self.known else { return None };
+        let waits = !self.hints.is_empty()
+            || self.uncounted > 0
+            || self.netlink.is_some()
+            || self.again.is_some()
+            || self.unreadable;
+        let content = |check: &Check| check.state == State::Quiet && check.capturing.is_none();
+        // A literal value may hold a tab that is another than a space.
+        let plain = matches!(&self.key, Key::Sysctl { column: None, .. }) && !self.key.is_literal();
+        (!waits && plain && self.checks.iter().all(content)).then_some(value)
+    }
+
     /// Whether it is forgotten when it is gone: only patterns mean it, and it is no finding.
     pub fn is_let_go(&self) -> bool {
         !self.checks.is_empty()
