@@ -9,10 +9,11 @@ mod webhook;
 
 use std::{
     io::{self, IsTerminal},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
+use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use tracing::Level;
@@ -22,6 +23,7 @@ use crate::{
     alerts::Output,
     config::{self, Config},
     daemon,
+    store::{Filter, Reader},
 };
 
 /// Exit codes of every command.
@@ -197,7 +199,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
         }
         Command::Events { config, follow, last, format } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            events::run(&config.state, follow, last, format.into(), io::stdout().lock())
+            let asked = events::Asked { filter: Filter::default(), last, follow };
+            events::run(&config.state, asked, format.into(), io::stdout().lock())
         }
         Command::Sign { secret } => {
             sign::run(&secret, io::stdin().lock(), io::stdout().lock())?;
@@ -224,6 +227,16 @@ fn load(file: &ConfigFile) -> Option<Config> {
             None
         }
     }
+}
+
+/// The store, for reading.
+fn store(state: &Path) -> anyhow::Result<Reader> {
+    Reader::open(state)?.with_context(|| {
+        format!(
+            "there is no store in `{}`\nhint: `driftd run` makes it; name its configuration by --config",
+            state.display()
+        )
+    })
 }
 
 /// One thread: what waits, waits in the kernel.

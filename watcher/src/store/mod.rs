@@ -1,13 +1,16 @@
 //! The store: what was recorded, in SQLite. One writer, on a thread of its own; readers open it beside.
 //!
-//! What is recorded and why a crash at any point loses nothing that was told is in docs/architecture.md.
+//! What is recorded and why a crash at any point loses nothing that was told is in docs/store.md.
 
+mod query;
 mod read;
+mod record;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use query::{DeploymentRow, Filter, FindingRow, Snapped, VerdictRow};
 pub use read::{Past, Reader, Row};
 pub use schema::{StoreError, open, signal};
 pub use write::{Batch, Store, Work};

@@ -2,17 +2,15 @@
 
 use std::{fs::File, path::Path, sync::mpsc::SyncSender, time::Duration};
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Connection, params};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
 use tokio::sync::mpsc::{Receiver, error::TryRecvError};
 
 use super::{
-    read::DELIVERIES,
+    record::record,
     schema::{StoreError, open},
 };
-use crate::model::{
-    Capture, Delivered, DeploymentNews, DeploymentStatus, Entry, Finding, FindingState, What,
-};
+use crate::model::{Capture, Delivered, Entry, Finding, Snapshot};
 
 /// How much is taken into one transaction: enough that a burst costs few commits, little enough that nobody waits
 /// long for one.
@@ -32,6 +30,8 @@ pub struct Batch {
     pub delivered: Vec<Delivered>,
     /// Expectations that were captured.
     pub captures: Vec<Capture>,
+    /// What stands beside the verdicts among the entries.
+    pub snapshots: Vec<Snapshot>,
     /// Who wants to know what became of it.
     pub done: Vec<Done>,
 }
@@ -161,119 +161,4 @@ fn done(gathered: &mut [Work], durable: bool) {
             batch.done.drain(..).for_each(|done| done(durable));
         }
     }
-}
-
-fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::Result<()> {
-    // First, because an entry may say that one of these is over.
-    for finding in &batch.moved {
-        put_finding(change, finding)?;
-    }
-    for entry in &batch.entries {
-        let body = json(entry)?;
-        let key = entry.what.key().map(ToString::to_string);
-        change
-            .prepare_cached("INSERT INTO entries (time, kind, key, body) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![entry.time.to_string(), entry.what.kind(), key, body])?;
-        let number = change.last_insert_rowid();
-        for sink in sinks {
-            change
-                .prepare_cached("INSERT INTO outbox (entry, sink) VALUES (?1, ?2)")?
-                .execute(params![number, sink])?;
-        }
-        match &entry.what {
-            What::Finding(finding) => put_finding(change, finding)?,
-            What::Deployment(news) => put_deployment(change, news, &format!("{:.9}", entry.time))?,
-            _ => {}
-        }
-    }
-    for delivered in &batch.delivered {
-        change
-            .prepare_cached(
-                "INSERT INTO deliveries (id, phase, commit_id, digest, at, deployment, app, environment)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                delivered.id,
-                delivered.phase.as_str(),
-                delivered.commit.as_str(),
-                delivered.digest,
-                delivered.at.to_string(),
-                delivered.deployment.0,
-                delivered.app,
-                delivered.environment,
-            ])?;
-    }
-    if !batch.delivered.is_empty() {
-        // What is not read any more is not kept: a controller that reports for ever would fill the disk.
-        change
-            .prepare_cached(
-                "DELETE FROM deliveries WHERE number <= (SELECT max(number) FROM deliveries) - ?1",
-            )?
-            .execute([DELIVERIES])?;
-    }
-    for capture in &batch.captures {
-        change
-            .prepare_cached(
-                "INSERT INTO captures (rule, key, value, commit_id) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET value = excluded.value, commit_id = excluded.commit_id",
-            )?
-            .execute(params![
-                capture.rule,
-                capture.key.to_string(),
-                capture.value.as_str(),
-                capture.commit.as_str()
-            ])?;
-    }
-    Ok(())
-}
-
-fn put_finding(change: &Transaction<'_>, finding: &Finding) -> rusqlite::Result<()> {
-    let state = match finding.state {
-        FindingState::Opened => "opened",
-        FindingState::Healed => "healed",
-    };
-    change
-        .prepare_cached(
-            "INSERT INTO findings (finding, rule, key, state, body) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (finding) DO UPDATE SET state = excluded.state, body = excluded.body",
-        )?
-        .execute(params![finding.finding.0, finding.rule, finding.key.to_string(), state, json(finding)?])
-        .map(drop)
-}
-
-/// The time has all its digits: rows are put in order by it.
-fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -> rusqlite::Result<()> {
-    let (started, ended) = match news.status {
-        DeploymentStatus::Started => (Some(time), None),
-        _ => (None, Some(time)),
-    };
-    // The commit in force may be deployed once more: under way it keeps the time it came into force, and when that
-    // breaks off it is in force as before.
-    change
-        .prepare_cached(
-            "INSERT INTO deployments (deployment, commit_id, app, environment, status, undated, started, ended)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (deployment) DO UPDATE SET
-                status = CASE WHEN excluded.status IN ('failed', 'timed-out')
-                        AND status IN ('started', 'finished') AND ended IS NOT NULL
-                    THEN 'finished' ELSE excluded.status END,
-                started = coalesce(excluded.started, started),
-                ended = CASE WHEN excluded.status = 'finished'
-                    THEN excluded.ended ELSE coalesce(ended, excluded.ended) END",
-        )?
-        .execute(params![
-            news.deployment.0,
-            news.commit.as_str(),
-            news.app,
-            news.environment,
-            news.status.as_str(),
-            news.undated,
-            started,
-            ended
-        ])
-        .map(drop)
-}
-
-fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

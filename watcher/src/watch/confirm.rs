@@ -308,7 +308,7 @@ impl Watch {
 }
 
 /// What a rule expects of a key, in words.
-fn words(key: &Key, rule: &Rule, captured: Option<&Value>) -> String {
+pub(super) fn words(key: &Key, rule: &Rule, captured: Option<&Value>) -> String {
     match key.is_secret() {
         true => Value::secret().to_string(),
         false => expected(key, &rule.expectation, captured),
@@ -316,7 +316,7 @@ fn words(key: &Key, rule: &Rule, captured: Option<&Value>) -> String {
 }
 
 /// How a value of this key is shown: a secret never is.
-fn shown(tracked: &Tracked) -> impl Fn(Value) -> Value + Copy + use<> {
+pub(super) fn shown(tracked: &Tracked) -> impl Fn(Value) -> Value + Copy + use<> {
     let secret = tracked.key.is_secret();
     move |value| if secret { Value::secret() } else { value }
 }

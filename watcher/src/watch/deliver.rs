@@ -161,6 +161,8 @@ impl Watch {
                 unreadable: unreadable.clone(),
             };
             if record {
+                let snapshot = self.snapshot(&verdict.deployment);
+                self.batch.snapshots.push(snapshot);
                 self.tell(now, What::Verdict(verdict.clone()));
             }
             self.batch.done.push(Box::new(move |durable| {

@@ -8,6 +8,7 @@ mod confirm;
 mod deliver;
 mod links;
 mod run;
+mod snapshot;
 mod sweep;
 #[cfg(test)]
 mod tests;
