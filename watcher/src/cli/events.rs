@@ -11,9 +11,13 @@ use rustix::{
     io::Errno,
 };
 
-use super::exit;
+use super::{
+    exit,
+    screen::{Screen, Tone},
+};
 use crate::{
     alerts::{Output, line},
+    model::{FindingState, VerdictStatus, What},
     store::{Filter, signal},
 };
 
@@ -31,7 +35,13 @@ pub struct Asked {
 }
 
 /// Shows the last entries, and with `follow` all that come.
-pub fn run(state: &Path, asked: Asked, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
+pub fn run(
+    state: &Path,
+    asked: Asked,
+    output: Output,
+    screen: Screen,
+    mut out: impl Write,
+) -> anyhow::Result<u8> {
     let Asked { mut filter, last, follow } = asked;
     let reader = super::store(state)?;
     // Watched before it is read, so that what is written between the two is not missed.
@@ -43,7 +53,8 @@ pub fn run(state: &Path, asked: Asked, output: Output, mut out: impl Write) -> a
         while let Some(newest) = rows.last() {
             filter.after = filter.after.max(Some(newest.number));
             for row in &rows {
-                writeln!(out, "{}", line(row, output))?;
+                let tone = if output == Output::Text { tone(&row.entry.what) } else { Tone::Plain };
+                writeln!(out, "{}", screen.paint(tone, &line(row, output)))?;
             }
             out.flush()?;
             rows = if follow { reader.oldest(&filter, PIECE)? } else { Vec::new() };
@@ -53,6 +64,19 @@ pub fn run(state: &Path, asked: Asked, output: Output, mut out: impl Write) -> a
             None => return Ok(exit::IN_SYNC),
         }
         rows = reader.oldest(&filter, PIECE)?;
+    }
+}
+
+/// How an entry looks.
+fn tone(what: &What) -> Tone {
+    match what {
+        What::Finding(finding) if finding.state == FindingState::Opened => Tone::Bad,
+        What::Finding(_) => Tone::Good,
+        What::Verdict(verdict) if verdict.status == VerdictStatus::OutOfSync => Tone::Bad,
+        What::Verdict(_) => Tone::Good,
+        What::Loss(_) => Tone::Odd,
+        What::Deployment(_) => Tone::Head,
+        What::Start(_) | What::Change(_) | What::Touch(_) | What::Sweep(_) | What::Ignored(_) => Tone::Plain,
     }
 }
 

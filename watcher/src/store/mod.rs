@@ -10,7 +10,7 @@ mod schema;
 mod tests;
 mod write;
 
-pub use query::{DeploymentRow, Filter, FindingRow, Snapped, VerdictRow};
+pub use query::{DeploymentRow, Filter, FindingRow, Forgotten, Snapped, VerdictRow};
 pub use read::{Past, Reader, Row};
 pub use schema::{StoreError, open, signal};
 pub use write::{Batch, Store, Work};

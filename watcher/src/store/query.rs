@@ -73,6 +73,19 @@ pub struct Snapped {
     pub value: Option<Value>,
 }
 
+/// What one run of retention took.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Forgotten {
+    /// When.
+    pub time: Timestamp,
+    /// Entries up to and with this number, but for those that were still needed.
+    pub upto: i64,
+    /// How many entries that were.
+    pub entries: i64,
+    /// Why: `age` or `size`.
+    pub why: String,
+}
+
 /// A finding with the numbers of the entries that tell of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FindingRow {
@@ -193,10 +206,23 @@ impl Reader {
     /// # Errors
     /// The store cannot be read.
     pub fn verdict(&self, deployment: &DeploymentId) -> Result<Option<VerdictRow>, StoreError> {
-        let sql = "SELECT v.entry, e.time, e.body, b.body FROM verdicts AS v
-            JOIN entries AS e ON e.id = v.entry LEFT JOIN baselines AS b USING (baseline)
-            WHERE v.deployment = ?1 ORDER BY v.entry DESC LIMIT 1";
-        let found = self.all("verdicts", sql, &[&deployment.0], |row| {
+        self.judged("v.deployment = ?1 ORDER BY v.entry DESC LIMIT 1", &deployment.0)
+    }
+
+    /// The verdict whose entry has this number, with its baseline and its snapshot.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn verdict_at(&self, entry: i64) -> Result<Option<VerdictRow>, StoreError> {
+        self.judged("v.entry = ?1", &entry)
+    }
+
+    fn judged(&self, which: &str, value: &dyn ToSql) -> Result<Option<VerdictRow>, StoreError> {
+        let sql = format!(
+            "SELECT v.entry, e.time, e.body, b.body FROM verdicts AS v
+            JOIN entries AS e ON e.id = v.entry LEFT JOIN baselines AS b USING (baseline) WHERE {which}"
+        );
+        let found = self.all("verdicts", &sql, &[value], |row| {
             Ok(VerdictRow {
                 entry: row.number(0)?,
                 time: row.parse(1)?,
@@ -211,6 +237,22 @@ impl Reader {
             Ok(Snapped { key: row.parse(0)?, value: row.value(1)? })
         })?;
         Ok(Some(verdict))
+    }
+
+    /// What retention took, oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn forgotten(&self) -> Result<Vec<Forgotten>, StoreError> {
+        let sql = "SELECT number, time, upto, entries, why FROM forgotten ORDER BY number";
+        self.all("forgotten", sql, &[], |row| {
+            Ok(Forgotten {
+                time: row.parse(1)?,
+                upto: row.number(2)?,
+                entries: row.number(3)?,
+                why: row.text(4)?,
+            })
+        })
     }
 
     /// The newest findings, at most so many, newest first; those in one state, where one is given.

@@ -187,6 +187,7 @@ impl Watch {
                 unreadable: Vec::new(),
                 last_sweep: None,
                 blind: None,
+                unrecorded: None,
                 losses: 0,
                 undeclared: 0,
                 foreign: 0,
