@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, sync::mpsc::sync_channel, thread, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -15,9 +15,9 @@ use crate::{
     heap,
     http::{Posted, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
-    model::{Key, Now, Started, Status},
+    model::{Entry, Key, Loss, Now, Started, Status, What},
     probes::{self, Interest, Join, LinkPlan, Links, Plan},
-    store::{Past, Reader, Store, Work},
+    store::{self, Batch, Begun, Past, Work},
     watch::{Parts, Source, Sources, Watch},
 };
 
@@ -59,9 +59,8 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     heap::keep_small();
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let now = kernel::now();
-    let store = Store::open(&config.state, vec![OUTPUT])?;
-    let reader = Reader::open(&config.state)?.ok_or_else(|| anyhow!("the store went away"))?;
-    let past = reader.past()?;
+    let Begun { store, reader, past, damage } = store::begin(&config.state, &[OUTPUT])?;
+    let store = store.retaining(config.retention);
 
     // Every channel there is.
     let (work, work_inbox) = mpsc::channel(BATCHES);
@@ -70,6 +69,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let (queries, query_inbox) = mpsc::channel::<oneshot::Sender<Status>>(QUERIES);
     let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
     let (stop, stopped) = watch::channel(false);
+    let trouble = store.trouble();
 
     let webhook = match &config.webhook {
         Some(settings) => Some(Webhook::bind(settings, &config.state).await?),
@@ -82,6 +82,11 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let slow = SlowReader::start(Path::new("/"), move |answer| answers.blocking_send(answer).is_ok())
         .context("cannot start the thread for slow reads")?;
 
+    if let Some(what) = damage {
+        tracing::error!("{what}");
+        let lost = Entry { time: now.wall, what: What::Loss(Loss { what, count: None }) };
+        let _ = work.send(Work::Record(Batch { entries: vec![lost], ..Batch::default() })).await;
+    }
     // When both of these are answered, what was recorded is told and marked.
     let recorded = spawn("store", move || store.run(work_inbox, bell))?;
     let told = {
@@ -109,6 +114,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         deliveries: delivery_inbox,
         queries: query_inbox,
         answers: answer_inbox,
+        trouble,
     };
     // What the start took is free when its sweep is recorded and told.
     tokio::spawn(async {

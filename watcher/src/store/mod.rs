@@ -2,14 +2,18 @@
 //!
 //! What is recorded and why a crash at any point loses nothing that was told is in docs/store.md.
 
+mod backlog;
+mod begin;
 mod query;
 mod read;
 mod record;
+mod retain;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use begin::{Begun, begin};
 pub use query::{DeploymentRow, Filter, FindingRow, Forgotten, Snapped, VerdictRow};
 pub use read::{Past, Reader, Row};
 pub use schema::{StoreError, open, signal};

@@ -75,9 +75,23 @@ pub enum StoreError {
         /// The newest this program knows.
         known: usize,
     },
+    /// It showed its damage while an earlier run wrote it.
+    #[error("the store `{path}` is damaged: {reason}")]
+    Damaged {
+        /// Its file.
+        path: PathBuf,
+        /// What was seen.
+        reason: String,
+    },
+    /// It was there a moment ago.
+    #[error("the store `{path}` went away while it was opened\nhint: who deletes it?")]
+    Gone {
+        /// Its file.
+        path: PathBuf,
+    },
     /// A row does not hold what it should.
     #[error(
-        "the store `{path}` holds a row that cannot be read: {what}\nhint: move the file aside; driftd begins a new one"
+        "the store `{path}` holds a row that cannot be read: {what}\nhint: restart driftd: it moves the file aside and begins a new one"
     )]
     Row {
         /// Its file.
@@ -85,6 +99,27 @@ pub enum StoreError {
         /// Which, and why.
         what: String,
     },
+}
+
+impl StoreError {
+    /// Whether what is in the file is at fault, and not what is around it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Row { .. } | StoreError::Damaged { .. } => true,
+            StoreError::Database { error, .. } => is_damage(error),
+            StoreError::Directory { .. }
+            | StoreError::Shared { .. }
+            | StoreError::Locked { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Gone { .. } => false,
+        }
+    }
+}
+
+/// Whether SQLite says that the file is damaged, or none of its own.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
 /// The file that the writer holds locked, and touches after each commit. Whoever follows the store watches it for
@@ -137,7 +172,7 @@ pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
     Ok((db, lock))
 }
 
-fn lock(state: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(state: &Path) -> Result<File, StoreError> {
     let directory = |error| StoreError::Directory { path: state.to_owned(), error };
     let file = File::create(signal(state)).map_err(directory)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {

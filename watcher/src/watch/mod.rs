@@ -53,6 +53,8 @@ pub enum Input {
     Tally(Counts),
     /// It was tried whether the probes see: why they do not, or nothing.
     Sight(Option<String>),
+    /// It was tried whether what happens can be recorded: why not, or nothing.
+    Recording(Option<String>),
     /// A key whose reading may block was read.
     Answer(Answer),
     /// A deployment was announced.
@@ -265,6 +267,7 @@ impl Watch {
             Input::Links(news) => news.into_iter().for_each(|news| self.link(news, now)),
             Input::Tally(counts) => self.tally(counts, now),
             Input::Sight(blind) => self.sight(blind, now),
+            Input::Recording(trouble) => self.recording(trouble, now),
             Input::Answer((key, read)) => {
                 self.slow.answered(&key);
                 if let Some(at) = self.by_key.get(&key).copied() {
@@ -361,6 +364,16 @@ impl Watch {
         self.status.losses += 1;
         self.tell(now, What::Loss(Loss { what, count: None }));
         self.sweep(SweepReason::Loss, now);
+    }
+
+    /// Shows that nothing can be recorded, and tells it when it can be again: what is told is recorded first.
+    fn recording(&mut self, trouble: Option<String>, now: Now) {
+        let before = std::mem::replace(&mut self.status.unrecorded, trouble);
+        if let (Some(why), None) = (before, &self.status.unrecorded) {
+            self.status.losses += 1;
+            let what = format!("the store can be written again; before: {why}");
+            self.tell(now, What::Loss(Loss { what, count: None }));
+        }
     }
 
     fn lost(&mut self, what: &'static str, count: u64, now: Now) {
