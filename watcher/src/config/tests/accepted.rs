@@ -21,7 +21,6 @@ probes: kprobe
 sweep: 10s
 ring: 64KiB
 deploy_timeout: 1h
-retention: { age: 30d, size: 64MiB }
 webhook:
   listen: "[::]:8443"
   certificate: /etc/driftd/tls.pem
@@ -51,6 +50,7 @@ drift_rules:
     keys: fs.file-nr:allocated
     within: 4096
   captured: { keys: vm.dirty_ratio }
+retention: { age: 30d, size: 64MiB }
 "#;
 
 fn rule_of<'c>(config: &'c Config, name: &str) -> &'c Rule {
