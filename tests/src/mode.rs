@@ -34,12 +34,18 @@ impl Mode {
         Mode::HOOKS.contains(&self)
     }
 
-    /// Whether this kernel cannot follow more than one call at once with a kretprobe: without preemption it has but one
-    /// instance for each processor (`maxactive`, kernel/kprobes.c, `register_kretprobe`). fexit has no such limit.
-    pub fn misses_returns(self) -> bool {
+    /// Whether this kernel may miss a call while another is under way. Without preemption it has but one instance of a
+    /// kretprobe for each processor (before 5.17, kernel/kprobes.c, `register_kretprobe`); with preemption a writer may
+    /// be taken away from a program by fentry, which runs once at a time on a processor (kernel/bpf/trampoline.c,
+    /// `__bpf_prog_enter_recur`).
+    pub fn may_miss(self) -> bool {
         let version = fs::read_to_string("/proc/version").unwrap_or_default();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        self == Mode::Kprobe && !version.contains("PREEMPT") && processors == 1
+        match self {
+            Mode::Kprobe => !version.contains("PREEMPT") && processors == 1,
+            Mode::Fexit => version.contains("PREEMPT"),
+            Mode::Cgroup | Mode::Netlink | Mode::None => false,
+        }
     }
 
     /// The word in the configuration.

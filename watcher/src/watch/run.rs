@@ -116,19 +116,28 @@ impl Sources {
         if !self.join.suspicious() && !sing {
             return inputs;
         }
-        if let Err(error) = canary.sing() {
-            tracing::warn!("whether the programs still see cannot be tried: {error}");
-            return inputs;
+        let mut sight = None;
+        for _ in 0..TRIES {
+            if let Err(error) = canary.sing() {
+                tracing::warn!("whether the programs still see cannot be tried: {error}");
+                return inputs;
+            }
+            let news = taken(&mut self.ring, &mut self.join);
+            // Where the ring was full, or holds more than was taken, it may have been heard.
+            let all = self.ring.as_ref().is_some_and(|source| !source.more)
+                && !news.iter().any(|input| matches!(input, Input::Tally(counts) if counts.lost > 0));
+            let unheard = canary.unheard(self.join.heard());
+            inputs.extend(news);
+            if unheard.is_some() && !all {
+                return inputs;
+            }
+            sight = unheard;
+            if sight.is_none() {
+                break;
+            }
+            std::thread::yield_now();
         }
-        let news = taken(&mut self.ring, &mut self.join);
-        // Where the ring was full, or holds more than was taken, it may have been heard.
-        let all = self.ring.as_ref().is_some_and(|source| !source.more)
-            && !news.iter().any(|input| matches!(input, Input::Tally(counts) if counts.lost > 0));
-        let unheard = canary.unheard(self.join.heard());
-        inputs.extend(news);
-        if all || unheard.is_none() {
-            inputs.push(Input::Sight(unheard));
-        }
+        inputs.push(Input::Sight(sight));
         inputs
     }
 
@@ -172,6 +181,11 @@ impl Sources {
         }
     }
 }
+
+/// How often the canary sings before it is unheard. A program by fentry runs once at a time on a processor
+/// (`__bpf_prog_enter_recur`, kernel/bpf/trampoline.c): where the kernel may take a writer away from it, it misses whoever
+/// writes meanwhile, and so ourselves, until that writer had its turn again.
+const TRIES: usize = 8;
 
 /// How many records are taken at once: a writer that never rests must not keep the loop from its other work.
 const PIECE: usize = 4096;
