@@ -12,7 +12,7 @@ use crate::{
     alerts::{OUTPUT, Output, tell},
     config::Config,
     deploys::Ledger,
-    http::{Posted, StatusSocket, Webhook},
+    http::{Posted, Question, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
     model::{Key, Now, Started, Status},
     probes::{self, Interest, Join, LinkPlan, Links, Plan},
@@ -41,6 +41,9 @@ const DELIVERIES: usize = 64;
 /// How many status queries may wait for the loop.
 const QUERIES: usize = 16;
 
+/// How many who ask for a verdict may wait for the store.
+const QUESTIONS: usize = 16;
+
 /// How many keys whose reading may block may wait for the loop.
 const ANSWERS: usize = 256;
 
@@ -63,6 +66,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     let (bell, rung) = sync_channel(1);
     let (deliveries, delivery_inbox) = mpsc::channel::<Posted>(DELIVERIES);
     let (queries, query_inbox) = mpsc::channel::<oneshot::Sender<Status>>(QUERIES);
+    let (questions, question_inbox) = mpsc::channel::<Question>(QUESTIONS);
     let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
     let (stop, stopped) = watch::channel(false);
 
@@ -91,7 +95,9 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     let watch = build_watch(&config, past, slow, watching, now);
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
-        servers.spawn(webhook.serve(deliveries, stopped.clone()));
+        let reader = Reader::open(&config.state)?.ok_or_else(|| anyhow!("the store went away"))?;
+        spawn("verdicts", move || recall(&reader, question_inbox))?;
+        servers.spawn(webhook.serve(deliveries, questions, stopped.clone()));
     }
     servers.spawn(socket.serve(queries, stopped));
 
@@ -155,6 +161,17 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<one
         .spawn(work)
         .with_context(|| format!("cannot start the thread `{name}`"))?;
     Ok(end)
+}
+
+/// Answers who asks for a verdict, from the store, until nobody can ask any more.
+fn recall(reader: &Reader, mut questions: mpsc::Receiver<Question>) {
+    while let Some(Question { deployment, credentials, reply }) = questions.blocking_recv() {
+        match reader.known(&deployment, &credentials) {
+            // Who asked may have gone.
+            Ok(known) => drop(reply.send(known)),
+            Err(error) => tracing::error!("what is known of the deployment {deployment} cannot be told: {error}"),
+        }
+    }
 }
 
 /// One future for "time to stop": the signal of systemd and kill(1), or Ctrl-C.

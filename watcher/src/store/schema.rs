@@ -15,7 +15,7 @@ use rustix::{
 };
 
 /// The schema files, the first at version 1. A file that was ever released is never changed.
-const SCHEMA: [&str; 1] = [include_str!("schema/0001.sql")];
+const SCHEMA: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]

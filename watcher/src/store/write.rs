@@ -11,7 +11,7 @@ use super::{
     schema::{StoreError, open},
 };
 use crate::model::{
-    Capture, Delivered, DeploymentNews, DeploymentStatus, Entry, Finding, FindingState, What,
+    Capture, Delivered, DeploymentId, DeploymentNews, DeploymentStatus, Entry, Finding, FindingState, What,
 };
 
 /// How much is taken into one transaction: enough that a burst costs few commits, little enough that nobody waits
@@ -30,6 +30,8 @@ pub struct Batch {
     pub moved: Vec<Finding>,
     /// Messages that were taken.
     pub delivered: Vec<Delivered>,
+    /// Who delivered which deployment, by the name of the credential.
+    pub deliverers: Vec<(DeploymentId, Box<str>)>,
     /// Expectations that were captured.
     pub captures: Vec<Capture>,
     /// Who wants to know what became of it.
@@ -45,6 +47,7 @@ impl Batch {
         self.entries.is_empty()
             && self.moved.is_empty()
             && self.delivered.is_empty()
+            && self.deliverers.is_empty()
             && self.captures.is_empty()
             && self.done.is_empty()
     }
@@ -183,8 +186,21 @@ fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::
         match &entry.what {
             What::Finding(finding) => put_finding(change, finding)?,
             What::Deployment(news) => put_deployment(change, news, &format!("{:.9}", entry.time))?,
+            What::Verdict(verdict) => {
+                change
+                    .prepare_cached(
+                        "INSERT INTO verdicts (deployment, body) VALUES (?1, ?2)
+                         ON CONFLICT DO UPDATE SET body = excluded.body",
+                    )?
+                    .execute(params![verdict.deployment.0, json(verdict)?])?;
+            }
             _ => {}
         }
+    }
+    for (deployment, credential) in &batch.deliverers {
+        change
+            .prepare_cached("INSERT OR IGNORE INTO deliverers (deployment, credential) VALUES (?1, ?2)")?
+            .execute(params![deployment.0, credential])?;
     }
     for delivered in &batch.delivered {
         change
@@ -243,6 +259,10 @@ fn put_finding(change: &Transaction<'_>, finding: &Finding) -> rusqlite::Result<
 
 /// The time has all its digits: rows are put in order by it.
 fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -> rusqlite::Result<()> {
+    if news.status == DeploymentStatus::Finished {
+        // One that is deployed once more is judged once more.
+        change.prepare_cached("DELETE FROM verdicts WHERE deployment = ?1")?.execute([&news.deployment.0])?;
+    }
     let (started, ended) = match news.status {
         DeploymentStatus::Started => (Some(time), None),
         _ => (None, Some(time)),
