@@ -27,9 +27,6 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// log has said enough by then.
 pub const WRONG: u32 = 10;
 
-/// How long until one of them is forgotten: ten a minute.
-const FORGOTTEN: Duration = Duration::from_secs(6);
-
 /// How many addresses are remembered: 4096, with 100 bytes each at the most.
 const REMEMBERED: usize = 4096;
 
@@ -83,9 +80,9 @@ pub enum Told {
 }
 
 impl Callers {
-    /// Nobody has behaved in any way yet.
-    pub fn new(settings: config::Callers) -> Callers {
-        Callers { settings, wrong: Mutex::default() }
+    /// Nobody has behaved in any way yet. One wrong signature is forgotten after so long, one after the other.
+    pub fn new(settings: config::Callers, forgotten: Duration) -> Callers {
+        Callers { settings, wrong: Mutex::new(Wrong::new(forgotten)) }
     }
 
     /// Whether a connection from this address is taken at all: from who may send, and from proxies.
@@ -160,30 +157,38 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 }
 
 /// The wrong signatures of each address, as the time at which the last of them is forgotten: each moves it on.
-#[derive(Default)]
-struct Wrong(HashMap<Share, Instant>);
+struct Wrong {
+    until: HashMap<Share, Instant>,
+    /// How long it takes to forget one.
+    forgotten: Duration,
+}
 
 impl Wrong {
-    /// What would be said of an address whose last is forgotten then: beyond this it is silent.
-    fn most() -> Duration {
-        FORGOTTEN * WRONG
+    fn new(forgotten: Duration) -> Wrong {
+        Wrong { until: HashMap::new(), forgotten }
+    }
+
+    /// How long it takes to forget as many as an address may show.
+    fn most(&self) -> Duration {
+        self.forgotten * WRONG
     }
 
     fn silenced(&self, share: Share, now: Instant) -> Option<Duration> {
-        let forgotten = *self.0.get(&share)?;
+        let until = *self.until.get(&share)?;
         // Silent from the last that it may show until one of them is forgotten.
-        let over = (forgotten + FORGOTTEN).saturating_duration_since(now).checked_sub(Wrong::most())?;
+        let over = (until + self.forgotten).saturating_duration_since(now).checked_sub(self.most())?;
         (!over.is_zero()).then_some(over)
     }
 
     fn add(&mut self, share: Share, now: Instant) -> Told {
         let silent = self.silenced(share, now).is_some();
-        if !self.0.contains_key(&share) {
+        if !self.until.contains_key(&share) {
             self.make_room(now);
         }
-        let forgotten = self.0.entry(share).or_insert(now);
+        let most = self.most();
+        let until = self.until.entry(share).or_insert(now);
         // What it shows while it is silent makes it no worse: it is not listened to.
-        *forgotten = ((*forgotten).max(now) + FORGOTTEN).min(now + Wrong::most());
+        *until = ((*until).max(now) + self.forgotten).min(now + most);
         match (silent, self.silenced(share, now).is_some()) {
             (true, _) => Told::No,
             (false, true) => Told::Last,
@@ -193,14 +198,14 @@ impl Wrong {
 
     /// Forgets who has nothing against them any more; if all have, who has the least.
     fn make_room(&mut self, now: Instant) {
-        if self.0.len() < REMEMBERED {
+        if self.until.len() < REMEMBERED {
             return;
         }
-        self.0.retain(|_, forgotten| *forgotten > now);
-        if self.0.len() >= REMEMBERED
-            && let Some(least) = self.0.iter().min_by_key(|(_, forgotten)| **forgotten).map(|(share, _)| *share)
+        self.until.retain(|_, until| *until > now);
+        if self.until.len() >= REMEMBERED
+            && let Some(least) = self.until.iter().min_by_key(|(_, until)| **until).map(|(share, _)| *share)
         {
-            self.0.remove(&least);
+            self.until.remove(&least);
         }
     }
 }
@@ -211,10 +216,12 @@ mod tests {
 
     use super::*;
 
+    const FORGOTTEN: Duration = Duration::from_secs(6);
+
     fn callers(allow: &[&str], proxies: &[&str]) -> Callers {
         let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
         let allow = Some(networks(allow)).filter(|allow| !allow.is_empty());
-        Callers::new(config::Callers { allow, proxies: networks(proxies) })
+        Callers::new(config::Callers { allow, proxies: networks(proxies) }, FORGOTTEN)
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -292,7 +299,7 @@ mod tests {
 
     #[test]
     fn too_many_wrong_signatures_silence_their_address_for_a_while_and_no_other() {
-        let (mut wrong, start) = (Wrong::default(), Instant::now());
+        let (mut wrong, start) = (Wrong::new(FORGOTTEN), Instant::now());
         for count in 1..=WRONG {
             let told = if count == WRONG { Told::Last } else { Told::Yes };
             assert_eq!(wrong.silenced(share(1), start), None, "before the {count}th");
@@ -313,17 +320,17 @@ mod tests {
 
     #[test]
     fn who_remembers_the_wrong_signatures_of_all_the_world_keeps_the_worst_and_no_more() {
-        let (mut wrong, now) = (Wrong::default(), Instant::now());
+        let (mut wrong, now) = (Wrong::new(FORGOTTEN), Instant::now());
         for _ in 0..WRONG {
             wrong.add(share(0), now);
         }
         for number in 1..=6_000 {
             wrong.add(share(number), now);
         }
-        assert_eq!(wrong.0.len(), REMEMBERED);
+        assert_eq!(wrong.until.len(), REMEMBERED);
         assert!(wrong.silenced(share(0), now).is_some(), "one wrong signature each does not push out ten");
         // When all is forgotten, one that comes takes the room of all.
-        wrong.add(share(1), now + Wrong::most() + FORGOTTEN);
-        assert_eq!(wrong.0.len(), 1);
+        wrong.add(share(9999), now + wrong.most() + FORGOTTEN);
+        assert_eq!(wrong.until.len(), 1);
     }
 }

@@ -50,6 +50,8 @@ pub struct Limits {
     pub linger: Duration,
     /// For all of it, whatever of the above it hangs in: a peer that takes a long answer byte by byte.
     pub whole: Duration,
+    /// Until one of the wrong signatures of an address is forgotten: see [`Callers`](super::callers::Callers).
+    pub forgotten: Duration,
     /// For requests in hand, once we are asked to stop.
     pub grace: Duration,
 }
@@ -67,6 +69,8 @@ impl Limits {
         linger: Duration::from_secs(1),
         // The above, the longest wait for a verdict (300 s), and a little.
         whole: Duration::from_secs(330),
+        // Ten a minute.
+        forgotten: Duration::from_secs(6),
         grace: Duration::from_secs(2),
     };
 }

@@ -221,8 +221,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_person_reads_what_departs_in_a_table_that_no_value_can_break() {
-        insta::assert_snapshot!(said(of(&departing(), Form::Markdown)).await, @"");
-        insta::assert_snapshot!(said(of(&verdict(VerdictStatus::Synced), Form::Markdown)).await, @"");
+        insta::assert_snapshot!(said(of(&departing(), Form::Markdown)).await, @r"
+        409 text/markdown; charset=utf-8
+        ### driftd: `a1b2c3` OUT_OF_SYNC
+
+        3 keys compared, 3 findings open.
+
+        | key | expected | in force | why | by |
+        |---|---|---|---|---|
+        | `vm.swappiness` | `10` | `60` | changed after the deploy | `sysctl` (pid 7, uid 0) |
+        | `kernel.core_pattern` | `10` | `\|/bin/'x' <b> ## hi` | changed after the deploy | `a\|b` (pid 7, uid 0) |
+        | `net.ipv4.conf.eth0.rp_filter` | `10` | absent | changed after the deploy | unattributed |
+        | `vm.dirty_ratio` |  |  | another deployment is under way |  |
+        | `vm.overcommit_ratio` |  |  | it cannot be read |  |
+        ");
+        insta::assert_snapshot!(said(of(&verdict(VerdictStatus::Synced), Form::Markdown)).await, @r"
+        200 text/markdown; charset=utf-8
+        ### driftd: `a1b2c3` SYNCED
+
+        3 keys compared, 0 findings open.
+        ");
     }
 
     #[tokio::test]
@@ -254,10 +272,16 @@ mod tests {
             }
         }
         insta::assert_snapshot!(
-            said(answer(&DeploymentId("0198".into()), &known(Failed, None), Form::Json)).await, @""
+            said(answer(&DeploymentId("0198".into()), &known(Failed, None), Form::Json)).await, @r#"
+        409 application/json
+        {"deployment":"0198","commit":"a1b2c3","status":"failed"}
+        "#
         );
         insta::assert_snapshot!(
-            said(answer(&DeploymentId("0198".into()), &known(Started, None), Form::Markdown)).await, @""
+            said(answer(&DeploymentId("0198".into()), &known(Started, None), Form::Markdown)).await, @r"
+        202 text/markdown; charset=utf-8
+        ### driftd: `a1b2c3` started, no verdict
+        "
         );
     }
 

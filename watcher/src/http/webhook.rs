@@ -36,7 +36,7 @@ pub struct Webhook {
     address: SocketAddr,
     tls: Option<Tls>,
     door: Door,
-    callers: Callers,
+    callers: config::Callers,
     limits: Limits,
 }
 
@@ -65,7 +65,7 @@ impl Webhook {
         }
         let door = Door::load(&settings.credentials)?;
         let tls = Tls::load(&settings.tls, listen.ip(), state_dir)?;
-        let callers = Callers::new(settings.callers.clone());
+        let callers = settings.callers.clone();
         let bind = |source| HttpError::Bind { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
@@ -88,7 +88,7 @@ impl Webhook {
         stop: watch::Receiver<bool>,
     ) {
         let Webhook { listener, tls, door, callers, limits, .. } = self;
-        let bodies = Bodies::new();
+        let (bodies, callers) = (Bodies::new(), Callers::new(callers, limits.forgotten));
         let desk = Desk { tls, door, callers, bodies, limits, deliveries, questions, stop: stop.clone() };
         let desk = Arc::new(desk);
         let share = |(_, peer): &(TcpStream, SocketAddr)| Some(Share::of(peer.ip()));

@@ -24,6 +24,8 @@ use crate::model::{
     Loss, Phase, Value, What,
 };
 
+mod known;
+
 const SINK: &str = "output";
 
 fn time(millis: i64) -> Timestamp {

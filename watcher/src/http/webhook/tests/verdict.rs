@@ -30,7 +30,15 @@ async fn who_delivered_is_told_the_verdict_when_there_is_one() {
     assert!(synced.starts_with("HTTP/1.1 200 ") && synced.contains(r#""status":"SYNCED""#), "{synced}");
     let departs = told(known(finished, Some(verdict(VerdictStatus::OutOfSync)))).await;
     assert!(departs.starts_with("HTTP/1.1 409 "), "{departs}");
-    insta::assert_snapshot!(told(known(finished, None)).await, @"");
+    insta::assert_snapshot!(told(known(finished, None)).await, @r#"
+    HTTP/1.1 202 Accepted
+    content-type: application/json
+    cache-control: no-store
+    connection: close
+    content-length: 60
+
+    {"deployment":"0198","commit":"a1b2c3","status":"finished"}
+    "#);
     let never = told(None).await;
     assert!(never.starts_with("HTTP/1.1 404 ") && never.contains("nothing is served here"), "{never}");
 }
@@ -71,5 +79,15 @@ async fn a_pipeline_gets_the_verdict_as_a_table_where_it_asks_for_one() {
     let delivery = listener.taken().await;
     delivery.reply.send(Receipt::Accepted(id())).unwrap();
     delivery.verdict.unwrap().send(verdict(VerdictStatus::Synced)).unwrap();
-    insta::assert_snapshot!(undated(&sent.await.unwrap()), @"");
+    insta::assert_snapshot!(undated(&sent.await.unwrap()), @r"
+    HTTP/1.1 200 OK
+    content-type: text/markdown; charset=utf-8
+    cache-control: no-store
+    connection: close
+    content-length: 63
+
+    ### driftd: `a1b2c3` SYNCED
+
+    3 keys compared, 0 findings open.
+    ");
 }
