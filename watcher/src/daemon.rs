@@ -169,7 +169,9 @@ fn recall(reader: &Reader, mut questions: mpsc::Receiver<Question>) {
         match reader.known(&deployment, &credentials) {
             // Who asked may have gone.
             Ok(known) => drop(reply.send(known)),
-            Err(error) => tracing::error!("what is known of the deployment {deployment} cannot be told: {error}"),
+            Err(error) => {
+                tracing::error!("what is known of the deployment {deployment} cannot be told: {error}")
+            }
         }
     }
 }

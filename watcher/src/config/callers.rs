@@ -47,7 +47,8 @@ fn network(text: &str) -> Result<IpNet, Wrong> {
         true => Ok(network),
         // Was it the address that was meant, or the network it is in? The one who wrote it knows.
         false => {
-            let hint = format!("`{}` for the network, `{}` for the one address", network.trunc(), network.addr());
+            let hint =
+                format!("`{}` for the network, `{}` for the one address", network.trunc(), network.addr());
             Err(Wrong::new("a network whose address ends where its prefix does").hint(hint))
         }
     }

@@ -117,21 +117,17 @@ impl Callers {
         Caller { peer, sender: self.sender(peer.ip(), headers) }
     }
 
-    /// Whether this request is heard; if not, what is answered, and whether that is worth a line in the log.
-    ///
-    /// # Errors
-    /// Its sender may not send, or has shown too many wrong signatures.
-    pub fn admit(&self, caller: &Caller) -> Result<(), (Refused, Told)> {
+    /// What is answered to a request that is not heard, because its sender may not send or has shown too many wrong
+    /// signatures; and whether that is worth a line in the log.
+    pub fn refuses(&self, caller: &Caller) -> Option<(Refused, Told)> {
         if let Some(over) = self.wrong().silenced(Share::of(caller.sender), Instant::now()) {
-            return Err((Refused::silenced(over), Told::No));
+            return Some((Refused::silenced(over), Told::No));
         }
-        match self.sends(caller.sender) {
-            true => Ok(()),
-            false => {
-                let refused = Refused::uninvited(format!("`{}` is not in `allow`", caller.sender));
-                Err((refused, self.hold_against(caller.sender)))
-            }
+        if self.sends(caller.sender) {
+            return None;
         }
+        let refused = Refused::uninvited(format!("`{}` is not in `allow`", caller.sender));
+        Some((refused, self.hold_against(caller.sender)))
     }
 
     /// Holds one wrong signature against this sender.
@@ -252,7 +248,11 @@ mod tests {
     fn check_sender(peer: &str, lines: &[&str], wanted: &str) {
         let callers = callers(&[], &["10.0.0.0/8", "2001:db8:a::/48"]);
         let line = |line: &&str| (FORWARDED_FOR, HeaderValue::from_str(line).unwrap());
-        assert_eq!(callers.sender(ip(peer), &lines.iter().map(line).collect()), ip(wanted), "{peer} {lines:?}");
+        assert_eq!(
+            callers.sender(ip(peer), &lines.iter().map(line).collect()),
+            ip(wanted),
+            "{peer} {lines:?}"
+        );
     }
 
     #[test]

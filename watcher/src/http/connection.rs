@@ -310,7 +310,8 @@ pub async fn serve_h2<F: Future<Output = Answer> + Send + 'static>(
 async fn unused(mut heard: watch::Receiver<Requests>, for_so_long: Duration) {
     loop {
         // Nobody to hear from any more: the connection ends by itself.
-        let Ok(requests) = heard.wait_for(|requests| requests.in_hand == 0).await.map(|requests| *requests) else {
+        let Ok(requests) = heard.wait_for(|requests| requests.in_hand == 0).await.map(|requests| *requests)
+        else {
             return std::future::pending().await;
         };
         if requests.all >= REQUESTS {

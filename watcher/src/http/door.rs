@@ -125,7 +125,12 @@ impl Door {
     ///
     /// # Errors
     /// It bears none, or none that is true.
-    pub fn who_asks(&self, path: &str, headers: &HeaderMap, now: Timestamp) -> Result<Vec<Box<str>>, Unsigned> {
+    pub fn who_asks(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Vec<Box<str>>, Unsigned> {
         let mut who = Vec::new();
         let mut why = Unsigned::Missing { header: ASKING.header() };
         for known in &self.credentials {

@@ -145,10 +145,15 @@ impl Tls {
             held.stamps = stamps;
             match acceptor(&self.certificate, &self.key) {
                 Ok(acceptor) => {
-                    tracing::info!("the certificate in `{}` is a new one, and is used", self.certificate.display());
+                    tracing::info!(
+                        "the certificate in `{}` is a new one, and is used",
+                        self.certificate.display()
+                    );
                     held.acceptor = acceptor;
                 }
-                Err(error) => tracing::error!("the certificate that was used until now stays in use: {error}"),
+                Err(error) => {
+                    tracing::error!("the certificate that was used until now stays in use: {error}")
+                }
             }
         }
         held.acceptor.clone()

@@ -87,7 +87,9 @@ pub fn answer(deployment: &DeploymentId, known: &Known, form: Form) -> Answer {
     let word = known.status.as_str();
     match form {
         Form::Json => json(status, &NoVerdict { deployment, commit: &known.commit, status: word }),
-        Form::Markdown => markdown(status, format!("### driftd: {} {word}, no verdict\n", code(known.commit.as_str()))),
+        Form::Markdown => {
+            markdown(status, format!("### driftd: {} {word}, no verdict\n", code(known.commit.as_str())))
+        }
     }
 }
 
@@ -112,12 +114,20 @@ fn markdown(status: StatusCode, text: String) -> Answer {
 
 /// The verdict as a heading, a sentence and a table of what is not as it should be.
 fn table(verdict: &Verdict) -> String {
-    let Verdict { commit, status, keys, findings, held, unreadable, .. } = verdict;
+    let Verdict { deployment, commit, status, keys, findings, held, unreadable, .. } = verdict;
     let mut text = format!("### driftd: {} {}\n\n", code(commit.as_str()), status.as_str());
     let findings_open = if findings.len() == 1 { "finding" } else { "findings" };
-    let _ = writeln!(text, "{keys} keys compared, {} {findings_open} open.", findings.len());
-    let held = held.iter().map(|key| line(&[&code(&key.to_string()), "", "", "another deployment is under way", ""]));
-    let unreadable = unreadable.iter().map(|key| line(&[&code(&key.to_string()), "", "", "it cannot be read", ""]));
+    let count = findings.len();
+    let _ = writeln!(
+        text,
+        "{keys} keys compared, {count} {findings_open} open. Deployment {}.",
+        code(&deployment.0)
+    );
+    let held = held
+        .iter()
+        .map(|key| line(&[&code(&key.to_string()), "", "", "another deployment is under way", ""]));
+    let unreadable =
+        unreadable.iter().map(|key| line(&[&code(&key.to_string()), "", "", "it cannot be read", ""]));
     let mut lines = findings.iter().map(finding).chain(held).chain(unreadable).peekable();
     if lines.peek().is_none() {
         return text;
@@ -225,7 +235,7 @@ mod tests {
         409 text/markdown; charset=utf-8
         ### driftd: `a1b2c3` OUT_OF_SYNC
 
-        3 keys compared, 3 findings open.
+        3 keys compared, 3 findings open. Deployment `0198`.
 
         | key | expected | in force | why | by |
         |---|---|---|---|---|
@@ -239,7 +249,7 @@ mod tests {
         200 text/markdown; charset=utf-8
         ### driftd: `a1b2c3` SYNCED
 
-        3 keys compared, 0 findings open.
+        3 keys compared, 0 findings open. Deployment `0198`.
         ");
     }
 

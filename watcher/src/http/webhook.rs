@@ -140,9 +140,9 @@ impl Desk {
     async fn answer(self: Arc<Desk>, request: Request<Incoming>, peer: SocketAddr, seat: Seat) -> Answer {
         let caller = self.callers.caller(peer, request.headers());
         let delivery = senders::delivery(request.headers());
-        let (refused, told) = match self.callers.admit(&caller) {
-            Err(refused) => refused,
-            Ok(()) => match self.serve(request, delivery.as_deref(), &seat).await {
+        let (refused, told) = match self.callers.refuses(&caller) {
+            Some(refused) => refused,
+            None => match self.serve(request, delivery.as_deref(), &seat).await {
                 Ok(answer) => return answer,
                 Err(refused) if refused.status == StatusCode::UNAUTHORIZED => {
                     (refused, self.callers.hold_against(caller.sender))

@@ -11,9 +11,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 
 use super::schema::{StoreError, file, open_read_only};
-use crate::model::{
-    Capture, Delivered, Deployment, DeploymentId, DeploymentStatus, Entry, Finding, Known,
-};
+use crate::model::{Capture, Delivered, Deployment, DeploymentId, DeploymentStatus, Entry, Finding, Known};
 
 /// How many messages of the past are kept and read: as many as are remembered.
 pub(super) const DELIVERIES: i64 = 1024;

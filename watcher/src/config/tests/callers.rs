@@ -24,7 +24,8 @@ fn addresses_and_networks_are_taken_alone_and_as_a_list() {
 
 #[test]
 fn what_is_no_address_and_no_network_is_told_with_what_was_meant() {
-    const WANTED: &str = "wanted an address or a network, as in `192.0.2.7`, `10.0.0.0/8` or `\"2001:db8::/32\"`";
+    const WANTED: &str =
+        "wanted an address or a network, as in `192.0.2.7`, `10.0.0.0/8` or `\"2001:db8::/32\"`";
     let section = |field: &str| format!("webhook:\n  listen: 0.0.0.0:8443\n  secrets: /a\n  {field}\n");
     for (field, column, found) in [
         ("allow: example.org", 10, "`example.org`"),

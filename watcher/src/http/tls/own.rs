@@ -35,7 +35,12 @@ pub fn make_own(state_dir: &Path, listen: IpAddr, further: &[String]) -> Result<
     // The certificate is written last: where it is, the pair is whole.
     let made = !certificate.exists();
     if made {
-        make(&dir, &certificate, &key, &names(rustix::system::uname().nodename().to_str().ok(), listen, further))?;
+        make(
+            &dir,
+            &certificate,
+            &key,
+            &names(rustix::system::uname().nodename().to_str().ok(), listen, further),
+        )?;
     }
     if !key.exists() {
         return Err(TlsError::NoKey(key));
@@ -96,4 +101,3 @@ pub(super) fn names(host: Option<&str>, listen: IpAddr, further: &[String]) -> V
     }
     names
 }
-

@@ -7,7 +7,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    super::{Webhook, testing::{exchange, logged}},
+    super::{
+        Webhook,
+        testing::{exchange, logged},
+    },
     *,
 };
 use crate::config::{Callers, Tls as Settings};

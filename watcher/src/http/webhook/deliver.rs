@@ -142,7 +142,10 @@ impl Desk {
                 Some(verdict) => verdict::of(&verdict, Form::wanted(&head.headers)),
                 None => {
                     let error = "the verdict was not known in time";
-                    json(StatusCode::GATEWAY_TIMEOUT, &NotKnown { error, deployment: &deployment, verdict: path })
+                    json(
+                        StatusCode::GATEWAY_TIMEOUT,
+                        &NotKnown { error, deployment: &deployment, verdict: path },
+                    )
                 }
             }),
         }
@@ -153,8 +156,12 @@ impl Desk {
     fn ignored(&self, sender: &str, why: senders::Ignored, delivery: Option<&str>) -> Answer {
         let reason = Refused::because(&why);
         tracing::info!(delivery, "a message of `{sender}` is ignored: {reason}");
-        let ignored =
-            Ignored { sender: sender.to_owned(), reason: why.reason.to_owned(), detail: why.detail, count: 1 };
+        let ignored = Ignored {
+            sender: sender.to_owned(),
+            reason: why.reason.to_owned(),
+            detail: why.detail,
+            count: 1,
+        };
         let _ = self.deliveries.try_send(Posted::Ignored(ignored));
         json(StatusCode::OK, &Passed { status: Standing::Ignored, reason })
     }

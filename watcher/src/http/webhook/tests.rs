@@ -141,7 +141,14 @@ fn verdict(status: VerdictStatus) -> Verdict {
 fn usual() -> Limits {
     // Tests share their machine: what should not run out has a minute.
     let minute = Duration::from_secs(60);
-    Limits { handshake: minute, header: minute, body: minute, request: minute, forgotten: minute, ..Limits::USUAL }
+    Limits {
+        handshake: minute,
+        header: minute,
+        body: minute,
+        request: minute,
+        forgotten: minute,
+        ..Limits::USUAL
+    }
 }
 
 #[tokio::test]

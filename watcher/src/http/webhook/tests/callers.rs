@@ -87,8 +87,16 @@ async fn through_a_proxy_only_who_is_in_the_list_may_send() {
     assert_eq!(listener.good_from("192.0.2.1").await, "202");
     assert_eq!(listener.good_from("2001:db8::1").await, "202");
     assert_eq!(listener.good_from("198.51.100.1").await, "403");
-    assert_eq!(listener.good_from("192.0.2.1, 198.51.100.1").await, "403", "the last one is who connected to the proxy");
-    assert_eq!(listener.good_from("unknown").await, "403", "a proxy that names nobody does not let everybody in");
+    assert_eq!(
+        listener.good_from("192.0.2.1, 198.51.100.1").await,
+        "403",
+        "the last one is who connected to the proxy"
+    );
+    assert_eq!(
+        listener.good_from("unknown").await,
+        "403",
+        "a proxy that names nobody does not let everybody in"
+    );
 }
 
 #[tokio::test]

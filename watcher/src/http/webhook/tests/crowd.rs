@@ -25,9 +25,8 @@ async fn a_thousand_idle_connections_do_not_stop_a_delivery() {
     for number in 0..1000 {
         let mut stream = listener.connected().await;
         // Some say nothing, some begin, and some are about to send a body.
-        let half = [&b""[..], b"POST /webhook", post("", &signature(SECRET, BODY), BODY)[..150].as_bytes()]
-            .concat();
-        let half = &half[..half.len() * (number % 3) / 3];
+        let whole = good("", BODY);
+        let half = &whole.as_bytes()[..(whole.len() - 1) * (number % 3) / 2];
         let _closed_meanwhile = stream.write_all(half).await;
         idle.push(stream);
     }

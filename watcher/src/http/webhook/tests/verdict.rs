@@ -84,10 +84,10 @@ async fn a_pipeline_gets_the_verdict_as_a_table_where_it_asks_for_one() {
     content-type: text/markdown; charset=utf-8
     cache-control: no-store
     connection: close
-    content-length: 63
+    content-length: 82
 
     ### driftd: `a1b2c3` SYNCED
 
-    3 keys compared, 0 findings open.
+    3 keys compared, 0 findings open. Deployment `0198`.
     ");
 }
