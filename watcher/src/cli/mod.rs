@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod events;
+mod init;
 mod sign;
 mod status;
 mod webhook;
@@ -102,6 +103,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Make a configuration, a secret and a certificate where there are none, and say what is left to do at the sender's
+    Init {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        options: init::Options,
+    },
     /// Print the header that signs the body on standard input
     Sign {
         /// The file with the secret
@@ -199,6 +207,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
             events::run(&config.state, follow, last, format.into(), io::stdout().lock())
         }
+        Command::Init { config, options } => init::run(&config.config, &options, io::stdout().lock()),
         Command::Sign { secret } => {
             sign::run(&secret, io::stdin().lock(), io::stdout().lock())?;
             Ok(exit::IN_SYNC)

@@ -71,9 +71,15 @@ impl Host {
         );
         fs::write(&config, yaml).expect("the configuration can be written");
         fs::create_dir(dir.path().join("state")).expect("the state directory can be made");
+        Host::run(dir, &config)
+    }
+
+    /// Starts driftd with the configuration in this directory.
+    #[track_caller]
+    pub fn run(dir: TempDir, config: &Path) -> Host {
         let mut child = Command::new(env!("CARGO_BIN_EXE_driftd"))
             .args(["run", "--output", "json", "--config"])
-            .arg(&config)
+            .arg(config)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(dir.path().join("log")).expect("a log can be written"))

@@ -9,5 +9,6 @@
 )]
 
 mod host;
+mod init;
 mod script;
 mod templates;
