@@ -2,10 +2,12 @@
 //!
 //! Nothing here reads what a body says.
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{MAX_BODY, answer::Refused};
 
@@ -17,12 +19,15 @@ const SHORT: usize = 64 * 1024;
 const LONG: usize = 8;
 
 /// Takes bodies, within bounds.
-pub struct Bodies(Semaphore);
+pub struct Bodies {
+    long: Semaphore,
+    linger: Duration,
+}
 
 impl Bodies {
-    /// None is held.
-    pub fn new() -> Bodies {
-        Bodies(Semaphore::new(LONG))
+    /// None is held. `linger` is how long the rest of one that is too long is still taken, and thrown away.
+    pub fn new(linger: Duration) -> Bodies {
+        Bodies { long: Semaphore::new(LONG), linger }
     }
 
     /// The whole body. One that announces too great a length is refused before a byte of it is read; one that does not
@@ -30,26 +35,39 @@ impl Bodies {
     ///
     /// # Errors
     /// It is too long, or broke off; or it is a long one, and as many of these as may be are being read.
-    pub async fn whole(&self, body: Incoming) -> Result<Bytes, Refused> {
+    pub async fn whole(&self, mut body: Incoming) -> Result<Bytes, Refused> {
         let announced = body.size_hint().lower();
         if announced > MAX_BODY as u64 {
+            self.throw_away(body);
             let reason = format!("a body of {announced} bytes, and at most {MAX_BODY} are taken");
             return Err(Refused::too_long(reason));
         }
         let is_short = body.size_hint().upper().is_some_and(|most| most <= SHORT as u64);
         // Who has no seat is not made to wait for one: the peers that hold them may be the slow ones.
-        let _seat = match is_short {
-            true => None,
-            false => Some(self.0.try_acquire().map_err(|_| {
-                Refused::later(format!("{LONG} bodies of more than {SHORT} bytes are being read already"))
-            })?),
-        };
-        match Limited::new(body, MAX_BODY).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Err(Refused::too_long(format!("the body goes on past {MAX_BODY} bytes")))
-            }
-            Err(error) => Err(Refused::bad(format!("the body broke off: {error}"))),
+        let seat = if is_short { None } else { self.long.try_acquire().ok() };
+        if !is_short && seat.is_none() {
+            self.throw_away(body);
+            let reason = format!("{LONG} bodies of more than {SHORT} bytes are being read already");
+            return Err(Refused::later(reason));
         }
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Refused::bad(format!("the body broke off: {error}")))?;
+            // Trailers are not looked at.
+            let Some(data) = frame.data_ref() else { continue };
+            if whole.len().saturating_add(data.len()) > MAX_BODY {
+                self.throw_away(body);
+                return Err(Refused::too_long(format!("the body goes on past {MAX_BODY} bytes")));
+            }
+            whole.extend_from_slice(data);
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Takes the rest of a body for a while. Over HTTP/2 a body that is dropped resets its stream at once, and some
+    /// senders, curl 7.88 among them, then never look at the answer.
+    fn throw_away(&self, mut body: Incoming) {
+        let linger = self.linger;
+        tokio::spawn(timeout(linger, async move { while let Some(Ok(_)) = body.frame().await {} }));
     }
 }

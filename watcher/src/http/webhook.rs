@@ -88,7 +88,7 @@ impl Webhook {
         stop: watch::Receiver<bool>,
     ) {
         let Webhook { listener, tls, door, callers, limits, .. } = self;
-        let (bodies, callers) = (Bodies::new(), Callers::new(callers, limits.forgotten));
+        let (bodies, callers) = (Bodies::new(limits.linger), Callers::new(callers, limits.forgotten));
         let desk = Desk { tls, door, callers, bodies, limits, deliveries, questions, stop: stop.clone() };
         let desk = Arc::new(desk);
         let share = |(_, peer): &(TcpStream, SocketAddr)| Some(Share::of(peer.ip()));

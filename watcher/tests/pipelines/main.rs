@@ -8,6 +8,7 @@
     reason = "a test that cannot go on says so and stops"
 )]
 
+mod crowd;
 mod host;
 mod init;
 mod script;
