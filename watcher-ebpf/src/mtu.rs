@@ -70,14 +70,14 @@ pub fn mtu_fentry(ctx: FEntryContext) -> i32 {
 /// A change of an MTU returned.
 #[kretprobe]
 pub fn mtu_return(ctx: RetProbeContext) -> u32 {
-    returned(&ctx, ctx.ret());
+    returned(&ctx, ctx.ret(), stack(ctx.regs));
     0
 }
 
 /// The same by fexit: what a function of three arguments gives stands behind them.
 #[fexit]
 pub fn mtu_fexit(ctx: FExitContext) -> i32 {
-    returned(&ctx, ctx.arg(3));
+    returned(&ctx, ctx.arg(3), 0);
     0
 }
 
@@ -110,9 +110,9 @@ fn entered<C: EbpfContext>(log: &C, device: Address, requested: u32, time: u64, 
 }
 
 #[inline(always)]
-fn returned<C: EbpfContext>(log: &C, result: i32) {
+fn returned<C: EbpfContext>(log: &C, result: i32, stack: u64) {
     let task = read::task();
-    let entered = pop(task);
+    let entered = pop(task, stack);
     if entered == 0 {
         return;
     }
@@ -142,22 +142,34 @@ fn push(task: Address, call: Call) {
     let _ = DEPTHS.insert(&task, &(depth + 1), 0);
 }
 
-/// Takes the innermost call off: when it was entered, or 0 where nothing of it is sent.
+/// Takes the call off that returns to above `stack`, with the calls inside of it whose return was not seen: when it was
+/// entered, or 0 where nothing of it is sent. With 0 it is the innermost.
+///
+/// A return is missed where the kernel has no instance left for it: before 5.17 a kernel without preemption has one for
+/// each processor, and a bond that sets its slaves' MTU holds one itself (`register_kretprobe`, kernel/kprobes.c).
 #[inline(always)]
-fn pop(task: Address) -> u64 {
+fn pop(task: Address, stack: u64) -> u64 {
     // SAFETY: only this task writes its entries.
-    let depth = unsafe { DEPTHS.get(&task) }.copied().unwrap_or(0);
-    if depth == 0 {
-        return 0;
+    let mut depth = unsafe { DEPTHS.get(&task) }.copied().unwrap_or(0);
+    let mut entered = 0;
+    for inside in 0..LEFT {
+        if depth == 0 {
+            break;
+        }
+        let place = Place { task, depth: depth - 1 };
+        // SAFETY: as above.
+        match unsafe { CALLS_MTU.get(&place) } {
+            // Where the call was entered lies no higher than where it returns to.
+            Some(outer) if inside > 0 && outer.stack > stack => break,
+            call => entered = call.map_or(0, |call| call.entered),
+        }
+        let _ = CALLS_MTU.remove(&place);
+        depth -= 1;
     }
-    let place = Place { task, depth: depth - 1 };
-    // SAFETY: as above.
-    let entered = unsafe { CALLS_MTU.get(&place) }.map_or(0, |call| call.entered);
-    let _ = CALLS_MTU.remove(&place);
-    if place.depth == 0 {
+    if depth == 0 {
         let _ = DEPTHS.remove(&task);
     } else {
-        let _ = DEPTHS.insert(&task, &place.depth, 0);
+        let _ = DEPTHS.insert(&task, &depth, 0);
     }
     entered
 }

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path, sync::mpsc::sync_channel, thread, time::Duration};
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
@@ -12,11 +12,12 @@ use crate::{
     alerts::{OUTPUT, Output, tell},
     config::Config,
     deploys::Ledger,
+    heap,
     http::{Posted, Question, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
-    model::{Key, Now, Started, Status},
+    model::{Entry, Key, Loss, Now, Started, Status, What},
     probes::{self, Interest, Join, LinkPlan, Links, Plan},
-    store::{Past, Reader, Store, Work},
+    store::{self, Batch, Begun, Past, Reader, Work},
     watch::{Parts, Source, Sources, Watch},
 };
 
@@ -47,6 +48,9 @@ const QUESTIONS: usize = 16;
 /// How many keys whose reading may block may wait for the loop.
 const ANSWERS: usize = 256;
 
+/// How long after its start the daemon gives back the memory that only the start needed.
+const STARTED: Duration = Duration::from_secs(5);
+
 /// How long what is under way may take when the daemon stops.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -54,12 +58,12 @@ const GRACE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// A part cannot be had: the store, the listener, the socket, or the probes that the configuration forces.
-pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
+pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
+    heap::keep_small();
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let now = kernel::now();
-    let store = Store::open(&config.state, vec![OUTPUT])?;
-    let reader = Reader::open(&config.state)?.ok_or_else(|| anyhow!("the store went away"))?;
-    let past = reader.past()?;
+    let Begun { store, reader, past, damage } = store::begin(&config.state, &[OUTPUT])?;
+    let store = store.retaining(config.retention);
 
     // Every channel there is.
     let (work, work_inbox) = mpsc::channel(BATCHES);
@@ -69,6 +73,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     let (questions, question_inbox) = mpsc::channel::<Question>(QUESTIONS);
     let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
     let (stop, stopped) = watch::channel(false);
+    let trouble = store.trouble();
 
     let webhook = match &config.webhook {
         Some(settings) => Some(Webhook::bind(settings, &config.state).await?),
@@ -81,6 +86,11 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     let slow = SlowReader::start(Path::new("/"), move |answer| answers.blocking_send(answer).is_ok())
         .context("cannot start the thread for slow reads")?;
 
+    if let Some(what) = damage {
+        tracing::error!("{what}");
+        let lost = Entry { time: now.wall, what: What::Loss(Loss { what, count: None }) };
+        let _ = work.send(Work::Record(Batch { entries: vec![lost], ..Batch::default() })).await;
+    }
     // When both of these are answered, what was recorded is told and marked.
     let recorded = spawn("store", move || store.run(work_inbox, bell))?;
     let told = {
@@ -92,24 +102,31 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
         })?
     };
     let watching = started(&probing.plan, webhook.as_ref().map(Webhook::url));
-    let watch = build_watch(&config, past, slow, watching, now);
+    let interest = interest(&config);
+    let watch = build_watch(&mut config, past, slow, watching, now);
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
-        let reader = Reader::open(&config.state)?.ok_or_else(|| anyhow!("the store went away"))?;
-        spawn("verdicts", move || recall(&reader, question_inbox))?;
+        let state = config.state.clone();
+        spawn("verdicts", move || recall(&state, question_inbox))?;
         servers.spawn(webhook.serve(deliveries, questions, stopped.clone()));
     }
     servers.spawn(socket.serve(queries, stopped));
 
     let mut sources = Sources {
-        join: Join::new(interest(&config), probing.hook(), probing.facts.host),
+        join: Join::new(interest, probing.hook(), probing.facts.host),
         ring: probing.loaded.map(Source::new).transpose().context("cannot wait for the ring")?,
         canary: probing.canary,
         links: links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
         deliveries: delivery_inbox,
         queries: query_inbox,
         answers: answer_inbox,
+        trouble,
     };
+    // What the start took is free when its sweep is recorded and told.
+    tokio::spawn(async {
+        tokio::time::sleep(STARTED).await;
+        heap::give_back();
+    });
     let watch = crate::watch::run(watch, &mut sources, &work, end()?).await;
 
     // What is still to be written, then away with the programs, then finish what is under way and tell the rest. The
@@ -130,7 +147,7 @@ pub async fn run(config: Config, options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Started, now: Now) -> Watch {
+fn build_watch(config: &mut Config, mut past: Past, slow: SlowReader, watching: Started, now: Now) -> Watch {
     let in_force = std::mem::take(&mut past.in_force);
     let delivered = std::mem::take(&mut past.delivered);
     let mut ledger = Ledger::new(config.deploy_timeout, in_force, delivered);
@@ -138,7 +155,7 @@ fn build_watch(config: &Config, mut past: Past, slow: SlowReader, watching: Star
         ledger.reopen(deployment, started, now);
     }
     let parts = Parts {
-        rules: config.rules.clone(),
+        rules: std::mem::take(&mut config.rules),
         ledger,
         past,
         reader: kernel::Reader::new(Path::new("/"), kernel::descriptors()),
@@ -163,10 +180,13 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<one
     Ok(end)
 }
 
-/// Answers who asks for a verdict, from the store, until nobody can ask any more.
-fn recall(reader: &Reader, mut questions: mpsc::Receiver<Question>) {
+/// Answers who asks for a verdict, from the store, until nobody can ask any more. It is opened for each: few ask, and a
+/// store that is damaged may be another one by the next time.
+fn recall(state: &Path, mut questions: mpsc::Receiver<Question>) {
     while let Some(Question { deployment, credentials, reply }) = questions.blocking_recv() {
-        match reader.known(&deployment, &credentials) {
+        let known = Reader::open(state)
+            .and_then(|reader| reader.map_or(Ok(None), |reader| reader.known(&deployment, &credentials)));
+        match known {
             // Who asked may have gone.
             Ok(known) => drop(reply.send(known)),
             Err(error) => {

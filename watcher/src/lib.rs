@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod deploys;
+pub mod heap;
 pub mod http;
 pub mod judge;
 pub mod kernel;

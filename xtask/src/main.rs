@@ -3,6 +3,7 @@
 mod bench;
 mod bpf;
 mod claims;
+mod crash;
 mod guest;
 mod initramfs;
 mod kernels;
@@ -45,6 +46,8 @@ enum Command {
     Bpf(bpf::Options),
     /// Measure driftd, side by side with what it is compared with, and write docs/benchmarks.md
     Bench(bench::Options),
+    /// Kill driftd at random points, 1,000 times, and hold what it told and answered against its store
+    Crash(crash::Options),
     /// Check the rules of the repository: who imports whom, and how files look
     Tidy,
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Vm(options) => vm::run(&options),
         Command::Bpf(options) => bpf::run(&options),
         Command::Bench(options) => bench::run(&options),
+        Command::Crash(options) => crash::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

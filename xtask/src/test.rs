@@ -32,7 +32,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if options.no_vm {
         closing.push("scenarios in a VM: left out, as asked".to_owned());
     } else {
-        let report = vm::boot_all(&vm::Options::default())?;
+        let report = vm::boot_all(&vm::Options::all())?;
         closing.extend(report.closing);
         total += report.tally;
     }

@@ -15,9 +15,10 @@ use crate::process;
 
 /// Which rooms of `watcher/src` a room may name (docs/architecture.md: one way only, vocabulary <- pure decisions <-
 /// edges <- wiring). A room that is not here is refused until somebody decides where it stands.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     // For tests alone, so that no pure room may name it.
     ("test_host", &[]),
+    ("heap", &[]),
     ("model", &[]),
     ("declared", &["model"]),
     ("judge", &["model", "declared"]),
@@ -32,8 +33,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
     (
         "daemon",
         &[
-            "model", "declared", "judge", "deploys", "config", "kernel", "probes", "store", "alerts", "http",
-            "watch",
+            "model", "heap", "declared", "judge", "deploys", "config", "kernel", "probes", "store", "alerts",
+            "http", "watch",
         ],
     ),
     (

@@ -58,6 +58,13 @@ pub struct Options {
     filter: Vec<String>,
 }
 
+impl Options {
+    /// Every boot, and nothing else asked for.
+    pub fn all() -> Options {
+        Options { all: true, ..Options::default() }
+    }
+}
+
 /// What came of all boots.
 #[derive(Debug, Default)]
 pub struct Report {

@@ -3,5 +3,5 @@
 mod render;
 mod teller;
 
-pub use render::{Output, line};
+pub use render::{Output, by, clean, line, sentence, value};
 pub use teller::{OUTPUT, tell};

@@ -54,7 +54,8 @@ fn word(what: &What) -> &'static str {
     }
 }
 
-fn sentence(what: &What) -> String {
+/// What happened, in words. It may hold characters of others: see [`clean`].
+pub fn sentence(what: &What) -> String {
     match what {
         What::Start(started) => start(started),
         What::Deployment(news) => deployment(news),
@@ -206,7 +207,8 @@ fn sweep(sweep: &Sweep) -> String {
     format!("{keys} keys read ({}), {changed} had changed, in {micros} us", reason.as_str())
 }
 
-fn value(value: Option<&Value>) -> &str {
+/// A value in words: `absent` where the key does not exist.
+pub fn value(value: Option<&Value>) -> &str {
     value.map_or("absent", |value| match value.as_str() {
         "" => "empty",
         text => text,
@@ -214,7 +216,7 @@ fn value(value: Option<&Value>) -> &str {
 }
 
 /// Who did it and how it was noticed.
-fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
+pub fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
     let Some(writer) = writer else { return format!("unattributed, seen by {}", seen_by.as_str()) };
     let Writer { pid, comm, uid, login_uid, parent_pid, parent_comm, .. } = writer;
     let login =
@@ -235,7 +237,7 @@ fn under(commit: Option<&Revision>, in_window: bool) -> String {
 }
 
 /// The text without characters that could move the cursor or end the line: names come from whoever wrote.
-fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         match c.is_control() {

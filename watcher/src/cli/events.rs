@@ -5,52 +5,78 @@
 
 use std::{io::Write, os::fd::OwnedFd, path::Path};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use rustix::{
     fs::inotify::{self, CreateFlags, WatchFlags},
     io::Errno,
 };
 
-use super::exit;
+use super::{
+    exit,
+    screen::{Screen, Tone},
+};
 use crate::{
     alerts::{Output, line},
-    store::{Reader, signal},
+    model::{FindingState, VerdictStatus, What},
+    store::{Filter, signal},
 };
 
 /// How many entries are read at once.
 const PIECE: usize = 256;
 
+/// What is asked for.
+pub struct Asked {
+    /// Which entries.
+    pub filter: Filter,
+    /// How many of the past.
+    pub last: usize,
+    /// Whether those that come are shown too.
+    pub follow: bool,
+}
+
 /// Shows the last entries, and with `follow` all that come.
 pub fn run(
     state: &Path,
-    follow: bool,
-    last: usize,
+    asked: Asked,
     output: Output,
+    screen: Screen,
     mut out: impl Write,
 ) -> anyhow::Result<u8> {
-    let Some(reader) = Reader::open(state)? else {
-        bail!(
-            "there is no store in `{}`\nhint: `driftd run` makes it; name its configuration by --config",
-            state.display()
-        );
-    };
+    let Asked { mut filter, last, follow } = asked;
+    let reader = super::store(state)?;
     // Watched before it is read, so that what is written between the two is not missed.
     let changes = if follow { Some(watch(state)?) } else { None };
-    let mut shown = reader.before_last(last)?;
+    // Before the entries are, for the same reason: what comes in between is among them, or after this one.
+    filter.after = Some(reader.last_number()?);
+    let mut rows = reader.newest(&Filter { after: None, ..filter.clone() }, last)?;
     loop {
-        loop {
-            let rows = reader.after(shown, PIECE)?;
-            let Some(newest) = rows.last() else { break };
-            shown = newest.number;
+        while let Some(newest) = rows.last() {
+            filter.after = filter.after.max(Some(newest.number));
             for row in &rows {
-                writeln!(out, "{}", line(row, output))?;
+                let tone = if output == Output::Text { tone(&row.entry.what) } else { Tone::Plain };
+                writeln!(out, "{}", screen.paint(tone, &line(row, output)))?;
             }
             out.flush()?;
+            rows = if follow { reader.oldest(&filter, PIECE)? } else { Vec::new() };
         }
         match &changes {
             Some(changes) => wait(changes)?,
             None => return Ok(exit::IN_SYNC),
         }
+        rows = reader.oldest(&filter, PIECE)?;
+    }
+}
+
+/// How an entry looks.
+fn tone(what: &What) -> Tone {
+    match what {
+        What::Finding(finding) if finding.state == FindingState::Opened => Tone::Bad,
+        What::Finding(_) => Tone::Good,
+        What::Verdict(verdict) if verdict.status == VerdictStatus::OutOfSync => Tone::Bad,
+        What::Verdict(_) => Tone::Good,
+        What::Loss(_) => Tone::Odd,
+        What::Deployment(_) => Tone::Head,
+        What::Start(_) | What::Change(_) | What::Touch(_) | What::Sweep(_) | What::Ignored(_) => Tone::Plain,
     }
 }
 

@@ -1,28 +1,42 @@
 //! The commands: one file each. Arguments in, exit code out.
 
 mod check;
+mod deployments;
 mod doctor;
 mod events;
+mod export;
+mod history;
 mod init;
+mod moment;
+mod screen;
 mod sign;
 mod status;
+#[cfg(test)]
+mod tests;
 mod webhook;
 
 use std::{
-    io::{self, IsTerminal},
-    path::PathBuf,
+    io::{self, BufWriter, IsTerminal},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use clap::{Parser, Subcommand, ValueEnum};
+use anyhow::Context;
+use clap::{
+    CommandFactory, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use jiff::Timestamp;
 use tracing::Level;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
+use self::screen::Screen;
 use crate::{
     alerts::Output,
     config::{self, Config},
     daemon,
+    model::{Key, Kind},
+    store::{Filter, Reader},
 };
 
 /// Exit codes of every command.
@@ -90,9 +104,12 @@ enum Command {
         format: Format,
     },
     /// Show what was recorded, oldest first
+    #[command(after_help = EVENTS_HELP)]
     Events {
         #[command(flatten)]
         config: ConfigFile,
+        #[command(flatten)]
+        which: Which,
         /// Go on with what is recorded from now on
         #[arg(short, long)]
         follow: bool,
@@ -109,6 +126,46 @@ enum Command {
         config: ConfigFile,
         #[command(flatten)]
         options: init::Options,
+    },
+    /// Show the values of one key over time, who wrote them, and the deployments in between
+    #[command(after_help = HISTORY_HELP)]
+    History {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The key, in any of its spellings
+        key: Key,
+        /// How many entries of the past
+        #[arg(short = 'n', long, default_value_t = 100)]
+        last: usize,
+        /// How they are shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show what was delivered, newest first; or all there is to know of one deployment
+    #[command(after_help = DEPLOYMENTS_HELP)]
+    Deployments {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The beginning of a deployment's name, or of its commit
+        #[arg(value_name = "ID")]
+        begins: Option<String>,
+        /// How many of the past
+        #[arg(short = 'n', long, default_value_t = 20)]
+        last: usize,
+        /// How they are shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Hand over what was recorded
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
+    /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// Which
+        shell: clap_complete::Shell,
     },
     /// Print the header that signs the body on standard input
     Sign {
@@ -139,6 +196,76 @@ enum Webhook {
         #[arg(long, value_name = "FILE")]
         body: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Write all that was recorded as JSON lines, oldest first
+    #[command(after_help = EXPORT_HELP)]
+    Export {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+const EVENTS_HELP: &str = "Examples:
+  driftd events -f                              what happens from now on, after the last 100
+  driftd events --since 2h --kind finding       what opened and healed in the last two hours
+  driftd events --commit c39218 --format json   all that happened under a commit, one JSON object a line";
+
+const HISTORY_HELP: &str = "Examples:
+  driftd history vm.swappiness
+  driftd history /sys/class/net/eth0/mtu -n 10 --format json";
+
+const DEPLOYMENTS_HELP: &str = "Examples:
+  driftd deployments               the last twenty
+  driftd deployments c39218        one, by its commit: the verdict, every declared key as it was then, what changed";
+
+const EXPORT_HELP: &str = "Examples:
+  driftd audit export > driftd.jsonl
+  driftd audit export --since 2026-08-01 --until 2026-09-01 | gzip > 2026-08.jsonl.gz";
+
+const COMPLETIONS_HELP: &str = "Examples:
+  driftd completions bash > /usr/share/bash-completion/completions/driftd
+  driftd completions zsh > /usr/share/zsh/vendor-completions/_driftd";
+
+/// Which entries.
+#[derive(clap::Args)]
+struct Which {
+    /// Not before: `2h` (ago), `3d`, `2026-08-01`, `2026-08-01T10:00` in UTC, or RFC 3339
+    #[arg(long, value_name = "TIME", value_parser = at)]
+    since: Option<Timestamp>,
+    /// Before
+    #[arg(long, value_name = "TIME", value_parser = at)]
+    until: Option<Timestamp>,
+    /// About this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<Key>,
+    /// Under a commit that begins so
+    #[arg(long, value_name = "COMMIT")]
+    commit: Option<String>,
+    /// Of this kind; as often as there are kinds
+    #[arg(long = "kind", value_name = "KIND", value_parser = kinds())]
+    kinds: Vec<Kind>,
+}
+
+impl From<Which> for Filter {
+    fn from(Which { since, until, key, commit, kinds }: Which) -> Filter {
+        Filter { kinds, key, commit, since, until, ..Filter::default() }
+    }
+}
+
+fn at(text: &str) -> Result<Timestamp, String> {
+    moment::moment(text, Timestamp::now())
+}
+
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).map(|word| {
+        // The parser lets no other word through.
+        Kind::ALL.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Kind::Start)
+    })
 }
 
 #[derive(clap::Args)]
@@ -201,11 +328,30 @@ fn run(command: Command) -> anyhow::Result<u8> {
         }
         Command::Status { config, format } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            runtime()?.block_on(status::run(&config.socket, format.into(), io::stdout()))
+            runtime()?.block_on(status::run(&config.socket, format.into(), Screen::stdout(), io::stdout()))
         }
-        Command::Events { config, follow, last, format } => {
+        Command::Events { config, which, follow, last, format } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            events::run(&config.state, follow, last, format.into(), io::stdout().lock())
+            let asked = events::Asked { filter: which.into(), last, follow };
+            events::run(&config.state, asked, format.into(), Screen::stdout(), io::stdout().lock())
+        }
+        Command::History { config, key, last, format } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            let store = store(&config.state)?;
+            history::run(&store, &key, last, format.into(), Screen::stdout(), io::stdout().lock())
+        }
+        Command::Deployments { config, begins, last, format } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            let (store, begins) = (store(&config.state)?, begins.as_deref());
+            deployments::run(&store, begins, last, format.into(), Screen::stdout(), io::stdout().lock())
+        }
+        Command::Audit { command: Audit::Export { config, which } } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            export::run(&store(&config.state)?, which.into(), BufWriter::new(io::stdout().lock()))
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "driftd", &mut io::stdout().lock());
+            Ok(exit::IN_SYNC)
         }
         Command::Init { config, options } => init::run(&config.config, &options, io::stdout().lock()),
         Command::Sign { secret } => {
@@ -233,6 +379,21 @@ fn load(file: &ConfigFile) -> Option<Config> {
             None
         }
     }
+}
+
+/// The store, for reading.
+fn store(state: &Path) -> anyhow::Result<Reader> {
+    Reader::open(state)?.with_context(|| {
+        format!(
+            "there is no store in `{}`\nhint: `driftd run` makes it; name its configuration by --config",
+            state.display()
+        )
+    })
+}
+
+/// A time as people read it.
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%FT%TZ").to_string()
 }
 
 /// One thread: what waits, waits in the kernel.

@@ -2,21 +2,26 @@
 
 use std::{fmt::Write as _, io::Write, path::Path};
 
-use jiff::Timestamp;
-
-use super::exit;
+use super::{
+    exit,
+    screen::{Screen, Tone},
+    seconds,
+};
 use crate::{
-    alerts::Output,
+    alerts::{Output, clean, value},
     http::fetch_status,
-    model::{DeploymentNews, Status, Value, VerdictStatus},
+    model::{DeploymentNews, Finding, Severity, Status, VerdictStatus},
 };
 
+/// How many findings are shown; what is more is counted, so that all fits one screen.
+const FINDINGS: usize = 10;
+
 /// Asks the daemon on its socket, and shows what it says.
-pub async fn run(socket: &Path, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
+pub async fn run(socket: &Path, output: Output, screen: Screen, mut out: impl Write) -> anyhow::Result<u8> {
     let status = fetch_status(socket).await?;
     match output {
         Output::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,
-        Output::Text => write!(out, "{}", text(&status))?,
+        Output::Text => write!(out, "{}", text(&status, screen))?,
     }
     Ok(match status.status {
         VerdictStatus::Synced => exit::IN_SYNC,
@@ -24,60 +29,97 @@ pub async fn run(socket: &Path, output: Output, mut out: impl Write) -> anyhow::
     })
 }
 
-fn text(status: &Status) -> String {
-    let Status {
-        watching, since, findings, deployment, window, last_sweep, losses, undeclared, foreign, ..
-    } = status;
-    let mut text = format!("{}: {} findings open\n", status.status.as_str(), findings.len());
-    for finding in findings {
-        let actual = finding.actual.as_ref().map_or("absent", Value::as_str);
-        let writer =
-            finding.writer.as_ref().map_or("unattributed".into(), |w| format!("{} (pid {})", w.comm, w.pid));
-        let _ = writeln!(
-            text,
-            "  {} is {actual}, expected {} ({}), since {}, {writer}",
-            finding.key,
-            finding.expected,
-            finding.declared_by,
-            seconds(finding.opened)
-        );
+fn text(status: &Status, screen: Screen) -> String {
+    let Status { watching, since, findings, deployment, window, .. } = status;
+    let tone = match status.status {
+        VerdictStatus::Synced => Tone::Good,
+        VerdictStatus::OutOfSync => Tone::Bad,
+    };
+    let mut text = screen.paint(tone, status.status.as_str());
+    let _ = writeln!(
+        text,
+        ": {} of {} keys",
+        counted(findings.len(), "finding is open", "findings are open"),
+        watching.keys
+    );
+    let mut troubles = String::new();
+    for trouble in status.unrecorded.iter().chain(&status.blind) {
+        let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, trouble));
     }
-    for key in &status.unreadable {
-        let _ = writeln!(text, "  {key} cannot be read");
+    if !status.unreadable.is_empty() {
+        let keys: Vec<_> = status.unreadable.iter().take(FINDINGS).map(ToString::to_string).collect();
+        let more = status.unreadable.len().saturating_sub(FINDINGS);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let line = format!("cannot be read: {}{more}", clean(&keys.join(", ")));
+        let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, &line));
     }
+    text.push_str(&indented(&troubles));
+    if !findings.is_empty() {
+        text.push('\n');
+        text.push_str(&table(findings, screen));
+    }
+    if let Some(more) = findings.len().checked_sub(FINDINGS).filter(|more| *more > 0) {
+        let _ = writeln!(text, "and {more} more: `driftd status --format json` has all");
+    }
+    text.push('\n');
     let named = |news: &DeploymentNews| {
         let app = news.app.as_ref().map_or(String::new(), |app| format!(" of {app}"));
-        format!("{}{app} ({})", news.commit, news.deployment)
+        let environment = news.environment.as_ref().map_or(String::new(), |name| format!(" in {name}"));
+        clean(&format!("{}{app}{environment} ({})", news.commit, news.deployment))
     };
-    let _ = writeln!(text, "in force: {}", deployment.as_ref().map_or("no deployment yet".into(), named));
+    let mut fact = |name: &str, what: &str| {
+        let _ = writeln!(text, "{name:<14} {what}");
+    };
+    fact("in force", &deployment.as_ref().map_or("no deployment yet".into(), named));
     if let Some(window) = window {
-        let _ = writeln!(text, "being deployed: {}", named(window));
+        fact("being deployed", &named(window));
     }
-    let _ = writeln!(
-        text,
-        "watching {} keys since {}: sysctls by {}, MTUs by {}",
-        watching.keys,
-        seconds(*since),
-        watching.sysctl,
-        watching.link
+    fact(
+        "watching",
+        &format!("sysctls by {}, MTUs by {}, since {}", watching.sysctl, watching.link, seconds(*since)),
     );
-    if let Some(blind) = &status.blind {
-        let _ = writeln!(text, "  {}", blind.replace('\n', "\n  "));
-    }
+    fact("last sweep", &status.last_sweep.map_or("not yet".into(), seconds));
+    fact("missed", &counted(status.losses as usize, "time since then", "times since then"));
+    fact(
+        "other writes",
+        &format!("{} of other keys, {} of other namespaces", status.undeclared, status.foreign),
+    );
     for reason in &watching.reasons {
-        let _ = writeln!(text, "  {}", reason.replace('\n', "\n  "));
+        text.push_str(&indented(&format!("{reason}\n")));
     }
-    let swept = last_sweep.map_or("not yet".into(), seconds);
-    let _ = writeln!(
-        text,
-        "last sweep: {swept}; missed: {losses}; writes of other keys: {undeclared}, of other namespaces: {foreign}"
-    );
     text
 }
 
-/// A time as people read it.
-fn seconds(time: Timestamp) -> String {
-    time.strftime("%FT%TZ").to_string()
+fn table(findings: &[Finding], screen: Screen) -> String {
+    let cells = |finding: &Finding| {
+        let by =
+            finding.writer.as_ref().map_or("unattributed".into(), |w| format!("{} (pid {})", w.comm, w.pid));
+        let tone = match finding.severity {
+            Severity::Critical => Tone::Bad,
+            Severity::Warning | Severity::Info => Tone::Plain,
+        };
+        let cells = [
+            finding.key.to_string(),
+            value(finding.actual.as_ref()).to_owned(),
+            finding.expected.clone(),
+            seconds(finding.opened),
+            by,
+            finding.commit.as_ref().map_or("-", |commit| commit.short()).into(),
+            finding.declared_by.to_string(),
+        ];
+        (tone, cells)
+    };
+    let rows: Vec<_> = findings.iter().take(FINDINGS).map(cells).collect();
+    screen.table(["KEY", "VALUE", "EXPECTED", "SINCE", "BY", "UNDER", "DECLARED BY"], &rows)
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// Each line two columns further in.
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 #[cfg(test)]
@@ -97,14 +139,19 @@ mod tests {
             "last_sweep":"2026-08-01T10:19:00Z","losses":0,"undeclared":3,"foreign":0}"#,
         )
         .unwrap();
-        insta::assert_snapshot!(text(&status), @"
-        OUT_OF_SYNC: 1 findings open
-          vm.swappiness is 61, expected 10 (driftd.yaml:7), since 2026-08-01T10:20:00Z, unattributed
-        in force: a1b2c3 of web (d1)
-        watching 6 keys since 2026-08-01T10:00:00Z: sysctls by cgroup, MTUs by netlink
+        insta::assert_snapshot!(text(&status, Screen::default()), @r#"
+        OUT_OF_SYNC: 1 finding is open of 6 keys
+
+        KEY            VALUE  EXPECTED  SINCE                 BY            UNDER   DECLARED BY
+        vm.swappiness  61     10        2026-08-01T10:20:00Z  unattributed  a1b2c3  driftd.yaml:7
+
+        in force       a1b2c3 of web (d1)
+        watching       sysctls by cgroup, MTUs by netlink, since 2026-08-01T10:00:00Z
+        last sweep     2026-08-01T10:19:00Z
+        missed         0 times since then
+        other writes   3 of other keys, 0 of other namespaces
           no kprobes: none
           hint: x
-        last sweep: 2026-08-01T10:19:00Z; missed: 0; writes of other keys: 3, of other namespaces: 0
-        ");
+        "#);
     }
 }

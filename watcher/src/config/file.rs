@@ -14,7 +14,7 @@ use super::{
     rules, scalar,
     webhook::{Webhook, webhook},
 };
-use crate::model::{Probes, Rule};
+use crate::model::{Probes, Retention, Rule};
 
 /// The configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Config {
     pub ring: u32,
     /// How long a deploy window stays open without a word (`deploy_timeout:`).
     pub deploy_timeout: Duration,
+    /// How long what was recorded is kept (`retention:`).
+    pub retention: Retention,
     /// The rules (`drift_rules:`), in the order of the file.
     pub rules: Vec<Rule>,
     /// What is worth a word at start and is no mistake.
@@ -118,8 +120,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     Ok(parse(&path.display().to_string(), text)?)
 }
 
-pub(super) const FIELDS: [&str; 8] =
-    ["state", "socket", "webhook", "probes", "sweep", "ring", "deploy_timeout", "drift_rules"];
+pub(super) const FIELDS: [&str; 9] =
+    ["state", "socket", "webhook", "probes", "sweep", "ring", "deploy_timeout", "retention", "drift_rules"];
 
 /// Checks a text; `file` is the name it is shown under.
 ///
@@ -137,6 +139,7 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
         ring: DEFAULT_RING,
         // Longer than a rollout step takes, short enough that a lost `finished` does not hide drift for a shift.
         deploy_timeout: Duration::from_secs(15 * 60),
+        retention: Retention::default(),
         rules: Vec::new(),
         warnings: Vec::new(),
     };
@@ -178,6 +181,7 @@ fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
             }
         }
         "ring" => config.ring = scalar::value(node, RING, problems, ring).unwrap_or_default(),
+        "retention" => config.retention = retention(entry, problems),
         "drift_rules" => config.rules = rules::rules(node, problems),
         _ => scalar::unknown(&entry.name, "a field of the configuration", &FIELDS, problems),
     }
@@ -204,6 +208,40 @@ fn socket(entry: &Entry, problems: &mut Problems) -> Option<PathBuf> {
         return None;
     }
     Some(path)
+}
+
+/// How long what was recorded is kept: `age:` and `size:`, each with its default.
+fn retention(entry: &Entry, problems: &mut Problems) -> Retention {
+    const FIELDS: [&str; 2] = ["age", "size"];
+    const SIZE: &str = "a size of at least `16MiB`, such as `1GiB`";
+    let mut retention = Retention::default();
+    let Tree::Map(entries) = &entry.value.tree else {
+        let hint = format!("below it stand {}", super::problem::listed(FIELDS));
+        problems.push(entry.value.span, entry.value.described(), Wrong::new("a map").hint(hint));
+        return retention;
+    };
+    for entry in entries {
+        let node = &entry.value;
+        match &*entry.name.text {
+            "age" => {
+                let read = |text: &str| duration::at_least(Duration::from_secs(60), text);
+                retention.age = scalar::value(node, duration::WANTED, problems, read).unwrap_or_default();
+            }
+            "size" => {
+                // Less than this an empty store and one flood hardly fit.
+                let read = |text: &str| {
+                    let bytes = scalar::quantity(text)
+                        .map_err(|wrong| Wrong { wanted: SIZE.into(), ..wrong })?
+                        .whole();
+                    let bytes = bytes.and_then(|bytes| u64::try_from(bytes).ok());
+                    bytes.filter(|bytes| *bytes >= 16 << 20).ok_or_else(|| Wrong::new(SIZE))
+                };
+                retention.size = scalar::value(node, SIZE, problems, read).unwrap_or_default();
+            }
+            _ => scalar::unknown(&entry.name, "a field of `retention`", &FIELDS, problems),
+        }
+    }
+    retention
 }
 
 const RING: &str = "a power of two from `4KiB` to `64MiB`";

@@ -102,9 +102,12 @@ fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
     // Of `min` and `max` the one that stands above the other.
     let line = declared.iter().flatten().map(|entry| entry.name.span.line).min();
     let line = line.or(written.keys.map(|entry| entry.name.span.line))?;
+    // Collected in place, and kept for as long as the daemon runs: without the room that the places took.
+    let mut keys: Vec<Key> = keys.into_iter().map(|(key, _)| key).collect();
+    keys.shrink_to_fit();
     Some(Rule {
         name: Arc::from(&*entry.name.text),
-        keys: keys.into_iter().map(|(key, _)| key).collect(),
+        keys,
         patterns,
         if_absent: match if_absent {
             Some(if_absent) => Some(if_absent?),

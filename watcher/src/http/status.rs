@@ -180,6 +180,7 @@ mod tests {
             findings: Vec::new(),
             last_sweep: None,
             blind: None,
+            unrecorded: None,
             losses: 1,
             undeclared: 2,
             foreign: 3,

@@ -162,5 +162,34 @@ mod tests {
             let in_sync = judge(&key, &range, None, Some(&value)) == Judgement::InSync;
             prop_assert_eq!(in_sync, min <= actual && actual <= max);
         }
+
+        #[test]
+        fn nearness_agrees_with_the_numbers(anchor in -500i64..500, thousandths in 0u32..200_000, actual in -800i64..800) {
+            let key: Key = "vm.swappiness".parse().unwrap();
+            let value = Value::canonical(&key, &actual.to_string());
+            let judged = |margin| {
+                let near = Expectation::Near(quantity(&anchor.to_string()), margin);
+                judge(&key, &near, None, Some(&value)) == Judgement::InSync
+            };
+            let distance = (anchor - actual).abs();
+            prop_assert_eq!(judged(Margin::Percent(thousandths)), distance * 100_000 <= anchor.abs() * i64::from(thousandths));
+            let most = i64::from(thousandths) / 1000;
+            prop_assert_eq!(judged(Margin::Absolute(quantity(&most.to_string()))), distance <= most);
+        }
+
+        #[test]
+        fn what_is_equal_is_one_of_them_and_what_was_captured(values in proptest::collection::vec(0u8..5, 1..4), actual in 0u8..5) {
+            let key: Key = "vm.swappiness".parse().unwrap();
+            let value = Value::canonical(&key, &actual.to_string());
+            let one_of = Expectation::OneOf(values.iter().map(|value| value.to_string().into()).collect());
+            let in_sync = |expectation: &Expectation, captured: Option<&Value>| {
+                judge(&key, expectation, captured, Some(&value)) == Judgement::InSync
+            };
+            prop_assert_eq!(in_sync(&one_of, None), values.contains(&actual));
+            let equal = |wanted: &u8| in_sync(&Expectation::Equal(wanted.to_string().into()), None);
+            prop_assert_eq!(in_sync(&one_of, None), values.iter().any(equal));
+            let captured = Value::canonical(&key, &values[0].to_string());
+            prop_assert_eq!(in_sync(&Expectation::Captured(None), Some(&captured)), values[0] == actual);
+        }
     }
 }

@@ -176,9 +176,43 @@ mod tests {
         assert_eq!(step(&mut state, Departs, &rule(0, 100), None, false, at(5)), Step::Open);
     }
 
+    /// One look at a key, in milliseconds.
+    #[derive(Debug)]
+    struct Look {
+        now: u64,
+        departs: bool,
+        held: bool,
+        written: Option<u64>,
+    }
+
+    /// The model: the looks since it was last in sync; due is counted from the first of them.
+    fn is_open(looks: &[Look], hold: u64, settle: u64) -> bool {
+        let since = looks.iter().rposition(|look| !look.departs).map_or(0, |last| last + 1);
+        let Some(first) = looks.get(since) else { return false };
+        let due = (first.now + hold).max(first.written.map_or(0, |written| written + settle));
+        looks[since..].iter().any(|look| !look.held && look.now >= due)
+    }
+
     proptest! {
-        /// Against the rule in one sentence: it is open exactly when it departed without a break since `due` at the
-        /// latest, and opening and healing alternate.
+        /// Against a model that knows no state: it looks at the whole course anew at each step.
+        #[test]
+        fn it_is_open_exactly_when_it_departed_without_a_break_and_was_looked_at_outside_a_window_when_it_was_due(
+            course in proptest::collection::vec((0u64..80, any::<bool>(), any::<bool>(), proptest::option::of(0u64..50)), 1..60),
+            hold in 0u64..200,
+            settle in 0u64..200,
+        ) {
+            let rule = rule(hold, settle);
+            let (mut state, mut now, mut looks) = (State::default(), 1000, Vec::new());
+            for (pause, departs, held, written_ago) in course {
+                now += pause;
+                let written = written_ago.map(|ago| now - ago);
+                looks.push(Look { now, departs, held, written });
+                let judgement = if departs { Departs } else { InSync };
+                step(&mut state, judgement, &rule, written.map(at), held, at(now));
+                prop_assert_eq!(state == State::Open, is_open(&looks, hold, settle), "{:?}", &looks);
+            }
+        }
+
         #[test]
         fn openings_and_healings_alternate(course in proptest::collection::vec((0u64..80, any::<bool>(), any::<bool>()), 1..60)) {
             let rule = rule(50, 100);

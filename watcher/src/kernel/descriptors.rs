@@ -13,3 +13,19 @@ pub fn descriptors() -> usize {
     // No limit at all is more than there are keys.
     usize::try_from(limit.unwrap_or(1 << 20).saturating_sub(OTHERS)).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_raised_as_far_as_it_goes_and_some_of_it_is_left_for_others() {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        // One less, so that it is known to have been raised, and is no worse for the tests beside this one.
+        let less = maximum.map_or(1 << 20, |maximum| maximum - 1);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(less), maximum }).unwrap();
+        let for_keys = descriptors() as u64;
+        assert_eq!(getrlimit(Resource::Nofile).current, maximum);
+        assert_eq!(for_keys, maximum.unwrap_or(1 << 20) - OTHERS);
+    }
+}

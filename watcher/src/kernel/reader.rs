@@ -68,6 +68,14 @@ impl Reader {
         Reader { root: root.to_owned(), most, open: HashMap::new(), buffer: Vec::new() }
     }
 
+    /// Whether a key that has a file for itself is seen to have a value still. Most of a sweep is this, so that nothing
+    /// is made of the text: where it says no, [`Reader::read`] may yet find the same value in another form.
+    pub fn still_has(&mut self, key: &Key, value: &Value) -> bool {
+        let Some(file) = self.open.get(key) else { return false };
+        let Ok(length) = read_all(file, key, &mut self.buffer) else { return false };
+        value.is_shown_as(self.buffer.get(..length).unwrap_or_default())
+    }
+
     /// The value in force; `None` where the key does not exist.
     pub fn read(&mut self, key: &Key) -> Result<Option<Value>, ReadError> {
         if let Key::Processes { state } = key {

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, Sender, channel},
     },
     thread,
     time::Duration,
@@ -34,7 +34,7 @@ const THREADS: usize = 8;
 
 /// Threads that read.
 pub struct SlowReader {
-    questions: SyncSender<Key>,
+    questions: Sender<Key>,
     readers: Arc<Readers>,
     threads: usize,
     /// What is asked for and not answered, in the order it was asked.
@@ -62,8 +62,9 @@ impl SlowReader {
         root: &Path,
         answer: impl Fn(Answer) -> bool + Send + Sync + 'static,
     ) -> io::Result<SlowReader> {
-        // Every key is asked for once at the most, so that the room is never short of what a configuration declares.
-        let (questions, asked) = sync_channel(1 << 16);
+        // Every key is asked for once at the most, so that what is declared bounds the queue. One with a bound of its own
+        // would take its whole room at once: 48 bytes for each of the most keys there may be, idle or not.
+        let (questions, asked) = channel();
         let readers = Arc::new(Readers {
             root: root.to_owned(),
             questions: Mutex::new(asked),
@@ -75,7 +76,7 @@ impl SlowReader {
 
     /// Asks for a key, and gives false where it is being read already.
     pub fn ask(&mut self, key: &Key, now: Boottime) -> bool {
-        let asks = !self.asked.contains_key(key) && self.questions.try_send(key.clone()).is_ok();
+        let asks = !self.asked.contains_key(key) && self.questions.send(key.clone()).is_ok();
         if asks {
             self.next += 1;
             self.asked.insert(key.clone(), Asked { number: self.next, since: Some(now) });

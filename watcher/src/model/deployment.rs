@@ -318,6 +318,17 @@ impl VerdictStatus {
     }
 }
 
+impl FromStr for VerdictStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<VerdictStatus, String> {
+        [VerdictStatus::Synced, VerdictStatus::OutOfSync]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no verdict"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,7 @@
 //! Entries: what is recorded first and told then. One entry is one line, one row, one message.
 
+use std::str::FromStr;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -43,15 +45,28 @@ impl What {
     /// The word for the kind, as in the lines.
     pub fn kind(&self) -> &'static str {
         match self {
-            What::Start(_) => "start",
-            What::Deployment(_) => "deployment",
-            What::Verdict(_) => "verdict",
-            What::Change(_) => "change",
-            What::Touch(_) => "touch",
-            What::Finding(_) => "finding",
-            What::Loss(_) => "loss",
-            What::Sweep(_) => "sweep",
-            What::Ignored(_) => "ignored",
+            What::Start(_) => Kind::Start,
+            What::Deployment(_) => Kind::Deployment,
+            What::Verdict(_) => Kind::Verdict,
+            What::Change(_) => Kind::Change,
+            What::Touch(_) => Kind::Touch,
+            What::Finding(_) => Kind::Finding,
+            What::Loss(_) => Kind::Loss,
+            What::Sweep(_) => Kind::Sweep,
+            What::Ignored(_) => Kind::Ignored,
+        }
+        .as_str()
+    }
+
+    /// The commit last delivered when it happened, or that it is about.
+    pub fn commit(&self) -> Option<&Revision> {
+        match self {
+            What::Deployment(news) => Some(&news.commit),
+            What::Verdict(verdict) => Some(&verdict.commit),
+            What::Change(change) => change.commit.as_ref(),
+            What::Touch(touch) => touch.commit.as_ref(),
+            What::Finding(finding) => finding.commit.as_ref(),
+            What::Start(_) | What::Loss(_) | What::Sweep(_) | What::Ignored(_) => None,
         }
     }
 
@@ -67,6 +82,59 @@ impl What {
             | What::Loss(_)
             | What::Sweep(_)
             | What::Ignored(_) => None,
+        }
+    }
+}
+
+/// A kind of entry, by itself: what is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// driftd started.
+    Start,
+    /// A deployment moved.
+    Deployment,
+    /// A deployment was judged.
+    Verdict,
+    /// A key has another value than before.
+    Change,
+    /// A key was written and is none the worse.
+    Touch,
+    /// A finding opened or healed.
+    Finding,
+    /// Something was missed.
+    Loss,
+    /// Every declared key was read.
+    Sweep,
+    /// An authentic message counted for nothing.
+    Ignored,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 9] = [
+        Kind::Start,
+        Kind::Deployment,
+        Kind::Verdict,
+        Kind::Change,
+        Kind::Touch,
+        Kind::Finding,
+        Kind::Loss,
+        Kind::Sweep,
+        Kind::Ignored,
+    ];
+
+    /// The word for it, as in the lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Start => "start",
+            Kind::Deployment => "deployment",
+            Kind::Verdict => "verdict",
+            Kind::Change => "change",
+            Kind::Touch => "touch",
+            Kind::Finding => "finding",
+            Kind::Loss => "loss",
+            Kind::Sweep => "sweep",
+            Kind::Ignored => "ignored",
         }
     }
 }
@@ -136,6 +204,18 @@ impl DeploymentStatus {
             DeploymentStatus::Failed => "failed",
             DeploymentStatus::TimedOut => "timed-out",
         }
+    }
+}
+
+impl FromStr for DeploymentStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeploymentStatus, String> {
+        use DeploymentStatus::{Failed, Finished, Started, TimedOut};
+        [Started, Finished, Failed, TimedOut]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| format!("`{text}` is no status of a deployment"))
     }
 }
 

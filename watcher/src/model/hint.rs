@@ -1,5 +1,7 @@
 //! What a probe says: this key was written, by this writer, at this time, with this result.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::Boottime;
@@ -29,9 +31,9 @@ pub struct Hint {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Write {
     /// A file below `/proc/sys`: its components joined by `/`.
-    Sysctl(Box<str>),
+    Sysctl(Arc<str>),
     /// The MTU of the interface of this name.
-    Mtu(Box<str>),
+    Mtu(Arc<str>),
 }
 
 /// The process that wrote.

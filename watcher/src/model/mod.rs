@@ -9,7 +9,9 @@ mod finding;
 mod hint;
 mod key;
 mod known;
+mod retention;
 mod rule;
+mod snapshot;
 mod status;
 mod time;
 mod value;
@@ -19,14 +21,16 @@ pub use deployment::{
     Verdict, VerdictStatus,
 };
 pub use entry::{
-    Capture, Change, DeploymentNews, DeploymentStatus, Entry, Ignored, Loss, Started, Sweep, SweepReason,
-    Touch, TouchReason, What,
+    Capture, Change, DeploymentNews, DeploymentStatus, Entry, Ignored, Kind, Loss, Started, Sweep,
+    SweepReason, Touch, TouchReason, What,
 };
 pub use finding::{Cause, Finding, FindingId, FindingState};
 pub use hint::{Hint, Owner, OwnerKind, Probes, SeenBy, Write, Writer};
 pub use key::{InvalidKey, Key, Pattern};
 pub use known::Known;
+pub use retention::Retention;
 pub use rule::{Expectation, IfAbsent, Margin, Rule, Severity, Source};
+pub use snapshot::{Expected, Snapshot};
 pub use status::Status;
 pub use time::{Boottime, Now};
 pub use value::{InvalidQuantity, Quantity, Value};

@@ -28,6 +28,9 @@ pub struct Status {
     /// Why the probes see nothing now, where that is so.
     #[serde(default)]
     pub blind: Option<String>,
+    /// Why nothing can be recorded now, where that is so. What happens is kept in memory meanwhile.
+    #[serde(default)]
+    pub unrecorded: Option<String>,
     /// How often something was missed since the start.
     pub losses: u64,
     /// Writes of keys that are not declared, since the start.

@@ -39,6 +39,14 @@ impl Value {
         Value(canonical.into())
     }
 
+    /// Whether the text of a key's file, of one that is not literal, is plainly this value: the same words with one
+    /// space or tab between them. Where it is not, [`Value::canonical`] may yet make the same of it.
+    pub fn is_shown_as(&self, text: &[u8]) -> bool {
+        let line = text.strip_suffix(b"\n").unwrap_or(text);
+        let same = |(shown, known): (&u8, &u8)| shown == known || (*shown == b'\t' && *known == b' ');
+        line.len() == self.0.len() && line.iter().zip(self.0.as_bytes()).all(same)
+    }
+
     /// What is shown in place of a secret.
     pub fn secret() -> Value {
         Value("(secret)".into())
@@ -219,6 +227,23 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_text_that_is_plainly_a_value_is_that_value(
+            words in prop::collection::vec("[-+]?[0-9]{1,3}|0x[0-9a-f]{1,2}|[a-z]{1,3}", 0..4),
+            between in "[ \t]{1,2}",
+            end in "\n?",
+        ) {
+            let key: Key = "net.ipv4.tcp_rmem".parse().unwrap();
+            let written = words.join(" ");
+            let value = Value::canonical(&key, &written);
+            for words in [written.as_str(), value.as_str()] {
+                let shown = format!("{}{end}", words.replace(' ', &between));
+                prop_assert!(!value.is_shown_as(shown.as_bytes()) || Value::canonical(&key, &shown) == value);
+            }
+            let shown = format!("{}\n", value.as_str().replace(' ', "\t"));
+            prop_assert!(value.is_shown_as(shown.as_bytes()));
+        }
+
         #[test]
         fn canonical_is_a_fixed_point_of_any_text(text in "\\PC{0,40}") {
             for key in ["vm.swappiness", "kernel.core_pattern", "/sys/block/sda/queue/scheduler"] {

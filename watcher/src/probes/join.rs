@@ -5,11 +5,12 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use watcher_common::{
-    Flags, Header, MtuEnter, OwnerKind as OwnerKindWire, Return, SysctlEnter, SysctlValues,
+    Flags, Header, Kind, MtuEnter, OwnerKind as OwnerKindWire, Return, SysctlEnter, SysctlValues,
 };
 
 use super::{
@@ -31,9 +32,9 @@ const WAITING: usize = 1024;
 #[derive(Debug, Default)]
 pub struct Interest {
     /// Names of sysctls with `/` between their components.
-    pub sysctls: HashSet<Box<str>>,
+    pub sysctls: HashSet<Arc<str>>,
     /// Names of interfaces.
-    pub interfaces: HashSet<Box<str>>,
+    pub interfaces: HashSet<Arc<str>>,
     /// Patterns of keys: what they mean is not known before it is there.
     pub patterns: Vec<Pattern>,
 }
@@ -108,7 +109,12 @@ impl Join {
             Ok(Record::SysctlEnter(record)) => self.sysctl_enter(&record, now, hints),
             Ok(Record::SysctlValues(record)) => self.sysctl_values(&record, now, hints),
             Ok(Record::MtuEnter(record)) => self.mtu_enter(&record, now, hints),
-            Ok(Record::Return(record)) => self.returned(&record, hints),
+            Ok(Record::Return(record)) => {
+                if record.header.kind == Kind::MtuReturn as u8 {
+                    self.left_inside(&record.header, hints);
+                }
+                self.returned(&record, hints);
+            }
             Err(error) => {
                 tracing::warn!("{error}");
                 self.tally.unreadable += 1;
@@ -122,6 +128,24 @@ impl Join {
             && (now.since(*since) >= PATIENCE || self.order.len() > WAITING)
         {
             self.give_up(hints);
+        }
+    }
+
+    /// Tells of changes of an MTU that have been under way for `patience`, and leaves their result for later: what
+    /// rtnetlink said of them meanwhile would be told without a writer otherwise.
+    pub fn hurry(&mut self, patience: Duration, now: Boottime, hints: &mut Vec<Hint>) {
+        for at in 0..self.order.len() {
+            let Some((since, call)) = self.order.get(at) else { return };
+            if now.since(*since) < patience {
+                return;
+            }
+            let call = *call;
+            if self.waiting.get(&call).is_some_and(|hint| matches!(hint.write, Write::Mtu(_)))
+                && let Some(hint) = self.waiting.remove(&call)
+            {
+                hints.push(hint.clone());
+                self.remember(call, hint);
+            }
         }
     }
 
@@ -248,6 +272,21 @@ impl Join {
         self.tell(hint, hints);
     }
 
+    /// Gives up on the changes of an MTU that the one that returns made itself, a bond's of its slaves: they are over,
+    /// and the kernel had no instance left to see their return with.
+    fn left_inside(&mut self, outer: &Header, hints: &mut Vec<Hint>) {
+        let (tid, entered) = call(outer);
+        let inside = |call: &Call| call.0 == tid && call.1 > entered;
+        let mut left: Vec<Call> = self.waiting.keys().copied().filter(inside).collect();
+        left.sort_unstable();
+        for call in left {
+            if let Some(hint) = self.waiting.remove(&call) {
+                self.tally.unreturned += 1;
+                self.tell(hint, hints);
+            }
+        }
+    }
+
     /// A hint is as complete as it will be. One about the switch that blinds us is for us too, and told only where it
     /// is declared.
     fn tell(&mut self, hint: Hint, hints: &mut Vec<Hint>) {
@@ -299,12 +338,17 @@ impl Join {
         {
             self.tally.unreturned += 1;
             self.tell(hint.clone(), hints);
-            // Those that never return must not pile up; one that is forgotten is found by a sweep.
-            if self.late.len() >= WAITING {
-                self.late.clear();
-            }
-            self.late.insert(call, hint);
+            self.remember(call, hint);
         }
+    }
+
+    /// Keeps a call whose return may come yet. Those that never return must not pile up; one that is forgotten is found
+    /// by a sweep.
+    fn remember(&mut self, call: Call, hint: Hint) {
+        if self.late.len() >= WAITING {
+            self.late.clear();
+        }
+        self.late.insert(call, hint);
     }
 }
 
@@ -434,6 +478,55 @@ mod tests {
         join.take(&back(1, 5, 3), at(9000), &mut hints);
         assert_eq!((hints.len(), join.tally().unreturned), (2, 1));
         assert_eq!((hints[1].requested.as_deref(), hints[1].result), (Some("61\n"), Some(3)));
+    }
+
+    fn mtu(tid: u32, entered: u64, interface: &[u8]) -> Vec<u8> {
+        let mut record = MtuEnter::new_zeroed();
+        record.header = header(Kind::MtuEnter, tid, entered);
+        record.name[..interface.len()].copy_from_slice(interface);
+        record.as_bytes().to_vec()
+    }
+
+    fn mtu_back(tid: u32, entered: u64) -> Vec<u8> {
+        Return { header: header(Kind::MtuReturn, tid, entered), result: 0 }.as_bytes().to_vec()
+    }
+
+    fn links() -> Join {
+        let interfaces = ["bond0", "eth0", "eth1"].map(Arc::from).into();
+        Join::new(Interest { interfaces, ..Interest::default() }, Some(Hook::Kprobe), Namespaces::default())
+    }
+
+    fn told(hints: &[Hint]) -> Vec<(&Write, Option<i64>)> {
+        hints.iter().map(|hint| (&hint.write, hint.result)).collect()
+    }
+
+    #[test]
+    fn a_change_of_an_mtu_that_returns_ends_those_inside_of_it_and_no_others() {
+        let (mut join, mut hints) = (links(), Vec::new());
+        for record in [mtu(1, 5, b"bond0"), mtu(1, 6, b"eth0"), mtu(2, 7, b"eth1"), mtu_back(1, 5)] {
+            join.take(&record, at(0), &mut hints);
+        }
+        let (bond, slave) = (Write::Mtu("bond0".into()), Write::Mtu("eth0".into()));
+        assert_eq!(told(&hints), [(&slave, None), (&bond, Some(0))]);
+        assert_eq!(join.tally().unreturned, 1);
+        join.take(&mtu_back(2, 7), at(0), &mut hints);
+        assert_eq!(hints.len(), 3);
+    }
+
+    #[test]
+    fn a_change_of_an_mtu_is_told_in_a_hurry_and_again_with_its_result() {
+        let (mut join, mut hints) = (links(), Vec::new());
+        let patience = Duration::from_millis(25);
+        join.take(&mtu(1, 5, b"eth0"), at(0), &mut hints);
+        join.take(&enter(2, 6, b"swappiness"), at(0), &mut hints);
+        join.hurry(patience, at(24), &mut hints);
+        assert_eq!(hints, []);
+        join.hurry(patience, at(25), &mut hints);
+        join.hurry(patience, at(26), &mut hints);
+        join.take(&mtu_back(1, 5), at(27), &mut hints);
+        let eth0 = Write::Mtu("eth0".into());
+        assert_eq!(told(&hints), [(&eth0, None), (&eth0, Some(0))]);
+        assert_eq!(join.tally().unreturned, 0);
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! rtnetlink: which interfaces changed, without a writer. Listened to with every plan but `none`, for what the hook
 //! misses: interfaces created, renamed, moved, gone.
 //!
-//! A message is a hint and no more: the MTU itself is re-read.
+//! A message is a hint and no more: the MTU itself is re-read. So only an interface's number and name are taken out of
+//! it. The library that knows every attribute is for the tests: it is half a megabyte of code, resident in a daemon that
+//! should cost next to nothing, and what it does not understand of a newer kernel would be told as a loss.
 
-use std::{collections::HashMap, io, os::fd::AsRawFd};
+use std::{collections::HashMap, io, os::fd::AsRawFd, sync::Arc};
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
-use netlink_packet_route::{
-    RouteNetlinkMessage,
-    link::{LinkAttribute, LinkMessage},
+    DecodeError, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
+    NetlinkMessage, NetlinkPayload, NetlinkSerializable, NlasIterator,
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
@@ -18,14 +17,32 @@ use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_s
 /// `RTNLGRP_LINK`, include/uapi/linux/rtnetlink.h.
 const LINKS: u32 = 1;
 
+// The messages about interfaces; include/uapi/linux/rtnetlink.h.
+const RTM_NEWLINK: u16 = 16;
+const RTM_DELLINK: u16 = 17;
+const RTM_GETLINK: u16 = 18;
+
+/// The size of `struct ifinfomsg`, with which each of them begins.
+const IFINFOMSG: usize = 16;
+
+/// The place of `ifi_index` in it.
+const IFI_INDEX: usize = 4;
+
+/// The attribute that holds the name; include/uapi/linux/if_link.h.
+const IFLA_IFNAME: u16 = 3;
+
 /// What the kernel has room for. A burst of a thousand messages of under 2 KiB fits; more is told as lost, and a dump
 /// follows.
 const ROOM: usize = 2 << 20;
 
+/// The most bytes that one reading gives: the kernel gathers no more of a dump (`netlink_recvmsg`,
+/// net/netlink/af_netlink.c), and a message about one interface is far shorter.
+const PIECE: usize = 1 << 15;
+
 /// A socket that hears of interfaces.
 pub struct Links {
     socket: Socket,
-    names: HashMap<u32, Box<str>>,
+    names: HashMap<u32, Arc<str>>,
     buffer: Vec<u8>,
 }
 
@@ -33,7 +50,7 @@ pub struct Links {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// Something about the interface of this name changed.
-    Interface(Box<str>),
+    Interface(Arc<str>),
     /// Messages were lost. A dump is under way, and a sweep is due.
     Lost,
 }
@@ -50,7 +67,7 @@ impl Links {
         if set_socket_recv_buffer_size_force(&socket, ROOM).is_err() {
             let _ = set_socket_recv_buffer_size(&socket, ROOM);
         }
-        let links = Links { socket, names: HashMap::new(), buffer: vec![0; 1 << 16] };
+        let links = Links { socket, names: HashMap::new(), buffer: vec![0; PIECE] };
         links.ask_for_all()?;
         Ok(links)
     }
@@ -58,8 +75,7 @@ impl Links {
     fn ask_for_all(&self) -> io::Result<()> {
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_DUMP | NLM_F_REQUEST;
-        let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(request));
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(AllLinks));
         message.finalize();
         let mut bytes = vec![0; message.buffer_len()];
         message.serialize(&mut bytes);
@@ -71,7 +87,9 @@ impl Links {
         loop {
             let mut room = self.buffer.as_mut_slice();
             match self.socket.recv(&mut room, 0) {
-                Ok(length) => self.read(length, news),
+                Ok(length) => {
+                    read(self.buffer.get(..length).unwrap_or_default(), &mut self.names, news);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.raw_os_error() == Some(ENOBUFS) => {
@@ -82,54 +100,108 @@ impl Links {
             }
         }
     }
+}
 
-    fn read(&mut self, length: usize, news: &mut Vec<News>) {
-        let mut rest = self.buffer.get(..length).unwrap_or_default();
-        while !rest.is_empty() {
-            let message = match NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
-                Ok(message) => message,
-                Err(error) => {
-                    tracing::warn!("a netlink message cannot be read: {error}");
-                    news.push(News::Lost);
-                    return;
-                }
-            };
-            // Messages are padded to four bytes (netlink(7), NLMSG_ALIGN).
-            let taken = (message.header.length as usize).next_multiple_of(4).max(4);
-            rest = rest.get(taken..).unwrap_or_default();
-            // An answer to the question for all is no news: it says what is called how, and whoever asked looks at
-            // everything anyway.
-            match message.header.flags & NLM_F_MULTIPART {
-                0 => heard(&mut self.names, message.payload, news),
-                _ => heard(&mut self.names, message.payload, &mut Vec::new()),
+/// Takes all messages of one piece.
+fn read(mut rest: &[u8], names: &mut HashMap<u32, Arc<str>>, news: &mut Vec<News>) {
+    while !rest.is_empty() {
+        let message = match NetlinkMessage::<Told>::deserialize(rest) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!("a netlink message cannot be read: {error}");
+                news.push(News::Lost);
+                return;
             }
+        };
+        // Messages are padded to four bytes (netlink(7), NLMSG_ALIGN).
+        let taken = (message.header.length as usize).next_multiple_of(4).max(4);
+        rest = rest.get(taken..).unwrap_or_default();
+        // An answer to the question for all is no news: it says what is called how, and whoever asked looks at
+        // everything anyway.
+        match message.header.flags & NLM_F_MULTIPART {
+            0 => heard(names, message.payload, news),
+            _ => heard(names, message.payload, &mut Vec::new()),
         }
     }
 }
 
+/// The request for all interfaces: an `ifinfomsg` of zeros.
+struct AllLinks;
+
+impl NetlinkSerializable for AllLinks {
+    fn message_type(&self) -> u16 {
+        RTM_GETLINK
+    }
+
+    fn buffer_len(&self) -> usize {
+        IFINFOMSG
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.fill(0);
+    }
+}
+
+/// What a message tells.
+enum Told {
+    /// An interface is there, or its news.
+    There(Link),
+    /// An interface is gone.
+    Gone(Link),
+    /// Something else.
+    Other,
+}
+
+/// An interface in a message.
+struct Link {
+    index: u32,
+    name: Arc<str>,
+}
+
+impl NetlinkDeserializable for Told {
+    type Error = DecodeError;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Told, DecodeError> {
+        match header.message_type {
+            RTM_NEWLINK => Ok(link(payload)?.map_or(Told::Other, Told::There)),
+            RTM_DELLINK => Ok(link(payload)?.map_or(Told::Other, Told::Gone)),
+            _ => Ok(Told::Other),
+        }
+    }
+}
+
+/// The interface that a message is about; `None` where it has no name.
+fn link(payload: &[u8]) -> Result<Option<Link>, DecodeError> {
+    let cut = || DecodeError::from(format!("found {} bytes, wanted an `ifinfomsg`", payload.len()));
+    let (head, attributes) = payload.split_at_checked(IFINFOMSG).ok_or_else(cut)?;
+    let (_, index) = head.split_at_checked(IFI_INDEX).ok_or_else(cut)?;
+    let index = u32::from_ne_bytes(*index.first_chunk().ok_or_else(cut)?);
+    for attribute in NlasIterator::new(attributes) {
+        let attribute = attribute?;
+        if attribute.kind() == IFLA_IFNAME {
+            let name = attribute.value().strip_suffix(b"\0").unwrap_or(attribute.value());
+            // A name that is no text is nothing that could be declared.
+            return Ok(Some(Link { index, name: String::from_utf8_lossy(name).into() }));
+        }
+    }
+    Ok(None)
+}
+
 /// Notes the names that a message is about: the one it has, and the one it had.
-fn heard(
-    names: &mut HashMap<u32, Box<str>>,
-    payload: NetlinkPayload<RouteNetlinkMessage>,
-    news: &mut Vec<News>,
-) {
-    let (link, gone) = match payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => (link, false),
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => (link, true),
+fn heard(names: &mut HashMap<u32, Arc<str>>, payload: NetlinkPayload<Told>, news: &mut Vec<News>) {
+    let (Link { index, name }, gone) = match payload {
+        NetlinkPayload::InnerMessage(Told::There(link)) => (link, false),
+        NetlinkPayload::InnerMessage(Told::Gone(link)) => (link, true),
         _ => return,
     };
-    let name = link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.as_str()),
-        _ => None,
-    });
-    let Some(name) = name else { return };
     let before = match gone {
-        true => names.remove(&link.header.index),
-        false => names.insert(link.header.index, name.into()),
+        true => names.remove(&index),
+        false => names.insert(index, name.clone()),
     };
-    news.push(News::Interface(name.into()));
-    if let Some(before) = before.filter(|before| &**before != name) {
-        news.push(News::Interface(before));
+    if let Some(before) = before.filter(|before| *before != name) {
+        news.extend([News::Interface(name), News::Interface(before)]);
+    } else {
+        news.push(News::Interface(name));
     }
 }
 
@@ -144,28 +216,95 @@ impl AsRawFd for Links {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_route::{
+        RouteNetlinkMessage,
+        address::AddressMessage,
+        link::{LinkAttribute, LinkMessage},
+    };
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+
+    /// What the kernel would send, by the library that knows all of it.
+    fn message(inner: RouteNetlinkMessage) -> Vec<u8> {
+        let mut message = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::from(inner));
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        bytes
+    }
 
     fn link(index: u32, name: &str) -> LinkMessage {
         let mut link = LinkMessage::default();
         link.header.index = index;
-        link.attributes.push(LinkAttribute::IfName(name.into()));
+        link.attributes.extend([LinkAttribute::Mtu(1500), LinkAttribute::IfName(name.into())]);
         link
+    }
+
+    #[track_caller]
+    fn check(messages: impl IntoIterator<Item = Vec<u8>>, wanted: &[News]) {
+        let (mut names, mut news) = (HashMap::new(), Vec::new());
+        // All in one buffer, as one `recv` gives them.
+        read(&messages.into_iter().flatten().collect::<Vec<_>>(), &mut names, &mut news);
+        assert_eq!(news, wanted);
+    }
+
+    fn interface(name: &str) -> News {
+        News::Interface(name.into())
     }
 
     #[test]
     fn a_rename_is_news_of_both_names() {
-        let (mut names, mut news) = (HashMap::new(), Vec::new());
-        for message in [
+        let messages = [
             RouteNetlinkMessage::NewLink(link(2, "eth0")),
             RouteNetlinkMessage::NewLink(link(2, "lan0")),
             RouteNetlinkMessage::DelLink(link(2, "lan0")),
-        ] {
-            heard(&mut names, NetlinkPayload::InnerMessage(message), &mut news);
+        ];
+        let wanted = [interface("eth0"), interface("lan0"), interface("eth0"), interface("lan0")];
+        check(messages.map(message), &wanted);
+    }
+
+    #[test]
+    fn what_is_not_about_a_named_interface_is_no_news_and_no_loss() {
+        let nameless = RouteNetlinkMessage::NewLink(LinkMessage::default());
+        let address = RouteNetlinkMessage::NewAddress(AddressMessage::default());
+        check(
+            [nameless, address, RouteNetlinkMessage::NewLink(link(3, "eth1"))].map(message),
+            &[interface("eth1")],
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_cut_or_wrong_is_a_loss() {
+        let whole = message(RouteNetlinkMessage::NewLink(link(2, "eth0")));
+        check([whole[..whole.len() - 1].to_vec()], &[News::Lost]);
+        // An attribute longer than what is there: that of the MTU, behind both headers.
+        let mut wrong = whole.clone();
+        wrong[32..34].copy_from_slice(&u16::MAX.to_ne_bytes());
+        check([wrong], &[News::Lost]);
+    }
+
+    #[test]
+    fn all_interfaces_are_asked_for_as_the_library_would() {
+        let mut ours = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(AllLinks));
+        ours.finalize();
+        let mut bytes = vec![0xff; ours.buffer_len()];
+        ours.serialize(&mut bytes);
+        assert_eq!(bytes, message(RouteNetlinkMessage::GetLink(LinkMessage::default())));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in vec(any::<u8>(), 0..96), kind in 16_u16..19) {
+            let mut bytes = bytes;
+            if bytes.len() >= 16 {
+                // The header right, so that more than the header is read.
+                let length = bytes.len() as u32;
+                bytes[..4].copy_from_slice(&length.to_ne_bytes());
+                bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+            }
+            read(&bytes, &mut HashMap::new(), &mut Vec::new());
         }
-        let name = |name: &str| News::Interface(name.into());
-        assert_eq!(news, [name("eth0"), name("lan0"), name("eth0"), name("lan0")]);
-        assert!(names.is_empty());
     }
 
     #[tokio::test]

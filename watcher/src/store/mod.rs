@@ -1,13 +1,20 @@
 //! The store: what was recorded, in SQLite. One writer, on a thread of its own; readers open it beside.
 //!
-//! What is recorded and why a crash at any point loses nothing that was told is in docs/architecture.md.
+//! What is recorded and why a crash at any point loses nothing that was told is in docs/store.md.
 
+mod backlog;
+mod begin;
+mod query;
 mod read;
+mod record;
+mod retain;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub use begin::{Begun, begin};
+pub use query::{DeploymentRow, Filter, FindingRow, Forgotten, Snapped, VerdictRow};
 pub use read::{Past, Reader, Row};
 pub use schema::{StoreError, open, signal};
 pub use write::{Batch, Store, Work};

@@ -7,11 +7,13 @@ use std::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use super::schema::{StoreError, file, open_read_only};
-use crate::model::{Capture, Delivered, Deployment, DeploymentId, DeploymentStatus, Entry, Finding, Known};
+use crate::model::{
+    Capture, Delivered, Deployment, DeploymentId, DeploymentStatus, Entry, Finding, Known, Value,
+};
 
 /// How many messages of the past are kept and read: as many as are remembered.
 pub(super) const DELIVERIES: i64 = 1024;
@@ -34,7 +36,7 @@ pub struct Past {
 }
 
 /// An entry with its number.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
     /// Its number: later entries have higher ones, and one that is told again has the same.
     #[serde(rename = "entry")]
@@ -78,7 +80,7 @@ impl Reader {
                     Ok(Capture {
                         rule: row.text(0)?.into(),
                         key: row.parse(1)?,
-                        value: parse_json(&serde_json::Value::from(row.text(2)?).to_string())?,
+                        value: row.value(2)?.ok_or("no value")?,
                         commit: row.parse(3)?,
                     })
                 },
@@ -115,10 +117,14 @@ impl Reader {
         let found = self.all("deployments", KNOWN, params![deployment.0], |row| {
             let status = row.text(2)?;
             let known = DeploymentStatus::ALL.into_iter().find(|known| known.as_str() == status);
+            // One that was deployed once more is judged once more: the verdict of the time before does not count.
+            let ended: Option<Timestamp> = row.parse_optional(3)?;
+            let judged: Option<Timestamp> = row.parse_optional(4)?;
+            let verdict = row.optional(5)?.filter(|_| judged >= ended);
             Ok(Known {
                 commit: row.parse(1)?,
                 status: known.ok_or_else(|| format!("`{status}` is no status"))?,
-                verdict: row.optional(3)?.map(|body| parse_json(&body)).transpose()?,
+                verdict: verdict.map(|body| parse_json(&body)).transpose()?,
             })
         })?;
         Ok(found.into_iter().next())
@@ -131,21 +137,8 @@ impl Reader {
         self.all("entries", sql, params![sink, after, most as i64], numbered)
     }
 
-    /// Entries after a number, oldest first.
-    pub fn after(&self, number: i64, most: usize) -> Result<Vec<Row>, StoreError> {
-        let sql = "SELECT id, body FROM entries WHERE id > ?1 ORDER BY id LIMIT ?2";
-        self.all("entries", sql, params![number, most as i64], numbered)
-    }
-
-    /// The number before the last `count` entries.
-    pub fn before_last(&self, count: usize) -> Result<i64, StoreError> {
-        let sql = "SELECT id FROM entries ORDER BY id DESC LIMIT 1 OFFSET ?1";
-        let found = self.db.query_row(sql, [count as i64], |row| row.get(0)).optional();
-        found.map(|number| number.unwrap_or(0)).map_err(|error| self.failed(error))
-    }
-
     /// All rows of a statement over a table. The first column is the row's name.
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         table: &str,
         sql: &str,
@@ -172,7 +165,7 @@ impl Reader {
 }
 
 /// One that was in force when it went under way again still is.
-const IN_FORCE: &str = "WITH finished AS (
+pub(super) const IN_FORCE: &str = "WITH finished AS (
         SELECT rowid, * FROM deployments
         WHERE status = 'finished' OR (status = 'started' AND ended IS NOT NULL))
     SELECT deployment, commit_id, app, environment, undated FROM finished AS d
@@ -184,8 +177,10 @@ const IN_FORCE: &str = "WITH finished AS (
 const UNDER_WAY: &str = "SELECT deployment, commit_id, app, environment, undated, started FROM deployments
     WHERE status = 'started' ORDER BY started, rowid";
 
-const KNOWN: &str = "SELECT deployment, commit_id, status, body FROM deployments
-    LEFT JOIN verdicts USING (deployment) WHERE deployment = ?1";
+const KNOWN: &str =
+    "SELECT d.deployment, d.commit_id, d.status, d.ended, e.time, e.body FROM deployments AS d
+    LEFT JOIN entries AS e ON e.id = (SELECT max(entry) FROM verdicts AS v WHERE v.deployment = d.deployment)
+    WHERE d.deployment = ?1";
 
 const DELIVERERS: &str = "SELECT credential FROM deliverers WHERE deployment = ?1";
 
@@ -203,17 +198,17 @@ fn deployment(row: &RowReader<'_, '_>) -> Result<Deployment, String> {
     })
 }
 
-fn numbered(row: &RowReader<'_, '_>) -> Result<Row, String> {
+pub(super) fn numbered(row: &RowReader<'_, '_>) -> Result<Row, String> {
     let number = row.0.get(0).map_err(|error| error.to_string())?;
     Ok(Row { number, entry: parse_json(&row.text(1)?)? })
 }
 
-fn parse_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(super) fn parse_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| format!("{error} in `{text}`"))
 }
 
 /// A row whose columns are checked: whoever is root can write anything into the file.
-struct RowReader<'a, 'b>(&'a rusqlite::Row<'b>);
+pub(super) struct RowReader<'a, 'b>(&'a rusqlite::Row<'b>);
 
 impl RowReader<'_, '_> {
     fn name(&self) -> String {
@@ -225,15 +220,37 @@ impl RowReader<'_, '_> {
         }
     }
 
-    fn text(&self, column: usize) -> Result<String, String> {
+    pub(super) fn text(&self, column: usize) -> Result<String, String> {
         self.0.get(column).map_err(|error| error.to_string())
     }
 
-    fn optional(&self, column: usize) -> Result<Option<String>, String> {
+    pub(super) fn optional(&self, column: usize) -> Result<Option<String>, String> {
         self.0.get(column).map_err(|error| error.to_string())
     }
 
-    fn parse<T: FromStr<Err: Display>>(&self, column: usize) -> Result<T, String> {
+    /// A value as it was recorded: canonical already.
+    pub(super) fn value(&self, column: usize) -> Result<Option<Value>, String> {
+        let text = self.optional(column)?.map(serde_json::Value::from);
+        text.map(|text| serde_json::from_value(text).map_err(|error| error.to_string())).transpose()
+    }
+
+    pub(super) fn number(&self, column: usize) -> Result<i64, String> {
+        self.0.get(column).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn optional_number(&self, column: usize) -> Result<Option<i64>, String> {
+        self.0.get(column).map_err(|error| error.to_string())
+    }
+
+    pub(super) fn parse_optional<T: FromStr<Err: Display>>(
+        &self,
+        column: usize,
+    ) -> Result<Option<T>, String> {
+        let text = self.optional(column)?;
+        text.map(|text| text.parse().map_err(|error: T::Err| error.to_string())).transpose()
+    }
+
+    pub(super) fn parse<T: FromStr<Err: Display>>(&self, column: usize) -> Result<T, String> {
         self.text(column)?.parse().map_err(|error: T::Err| error.to_string())
     }
 }

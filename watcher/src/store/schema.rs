@@ -15,7 +15,13 @@ use rustix::{
 };
 
 /// The schema files, the first at version 1. A file that was ever released is never changed.
-const SCHEMA: [&str; 2] = [include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
+const SCHEMA: [&str; 3] =
+    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
+
+/// How many KiB of pages a connection keeps (sqlite.org/pragma.html#pragma_cache_size, where a size in KiB is negative). The
+/// usual 2 MiB would fill up in each of two connections as time goes by; what is written is at the end of few tables, and
+/// the rest the kernel caches.
+const CACHE: i32 = -256;
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +76,23 @@ pub enum StoreError {
         /// The newest this program knows.
         known: usize,
     },
+    /// It showed its damage while an earlier run wrote it.
+    #[error("the store `{path}` is damaged: {reason}")]
+    Damaged {
+        /// Its file.
+        path: PathBuf,
+        /// What was seen.
+        reason: String,
+    },
+    /// It was there a moment ago.
+    #[error("the store `{path}` went away while it was opened\nhint: who deletes it?")]
+    Gone {
+        /// Its file.
+        path: PathBuf,
+    },
     /// A row does not hold what it should.
     #[error(
-        "the store `{path}` holds a row that cannot be read: {what}\nhint: move the file aside; driftd begins a new one"
+        "the store `{path}` holds a row that cannot be read: {what}\nhint: restart driftd: it moves the file aside and begins a new one"
     )]
     Row {
         /// Its file.
@@ -80,6 +100,27 @@ pub enum StoreError {
         /// Which, and why.
         what: String,
     },
+}
+
+impl StoreError {
+    /// Whether what is in the file is at fault, and not what is around it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Row { .. } | StoreError::Damaged { .. } => true,
+            StoreError::Database { error, .. } => is_damage(error),
+            StoreError::Directory { .. }
+            | StoreError::Shared { .. }
+            | StoreError::Locked { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Gone { .. } => false,
+        }
+    }
+}
+
+/// Whether SQLite says that the file is damaged, or none of its own.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
 /// The file that the writer holds locked, and touches after each commit. Whoever follows the store watches it for
@@ -119,6 +160,7 @@ pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
     db.pragma_update(None, "journal_mode", "WAL").map_err(failed("cannot be set up"))?;
     db.pragma_update(None, "synchronous", "FULL").map_err(failed("cannot be set up"))?;
     db.pragma_update(None, "foreign_keys", true).map_err(failed("cannot be set up"))?;
+    db.pragma_update(None, "cache_size", CACHE).map_err(failed("cannot be set up"))?;
     for (sql, version) in SCHEMA.iter().zip(1..).skip(found) {
         let mut step = || {
             let change = db.transaction()?;
@@ -131,7 +173,7 @@ pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
     Ok((db, lock))
 }
 
-fn lock(state: &Path) -> Result<File, StoreError> {
+pub(super) fn lock(state: &Path) -> Result<File, StoreError> {
     let directory = |error| StoreError::Directory { path: state.to_owned(), error };
     let file = File::create(signal(state)).map_err(directory)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -152,6 +194,10 @@ pub fn open_read_only(state: &Path) -> Result<Option<Connection>, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(&path, flags)
         .or_else(|_| Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY))
-        .and_then(|db| db.pragma_update(None, "query_only", true).map(|()| db));
+        .and_then(|db| {
+            db.pragma_update(None, "query_only", true)?;
+            db.pragma_update(None, "cache_size", CACHE)?;
+            Ok(db)
+        });
     db.map(Some).map_err(|error| StoreError::Database { path, what: "cannot be opened", error })
 }

@@ -1,18 +1,31 @@
 //! The one writer. It takes what has gathered, commits it at once, and only then lets anyone know.
 
-use std::{fs::File, path::Path, sync::mpsc::SyncSender, time::Duration};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::mpsc::SyncSender,
+    time::Duration,
+};
 
-use rusqlite::{Connection, Transaction, params};
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, futimens};
-use tokio::sync::mpsc::{Receiver, error::TryRecvError};
+use tokio::{
+    runtime::Builder,
+    sync::{
+        mpsc::{Receiver, error::TryRecvError},
+        watch,
+    },
+};
 
 use super::{
-    read::DELIVERIES,
-    schema::{StoreError, open},
+    backlog::Backlog,
+    begin::remember_damage,
+    record::record,
+    retain::forget,
+    schema::{StoreError, is_damage, open},
 };
-use crate::model::{
-    Capture, Delivered, DeploymentId, DeploymentNews, DeploymentStatus, Entry, Finding, FindingState, What,
-};
+use crate::model::{Capture, Delivered, DeploymentId, Entry, Finding, Retention, Snapshot};
 
 /// How much is taken into one transaction: enough that a burst costs few commits, little enough that nobody waits
 /// long for one.
@@ -20,6 +33,9 @@ const GATHERED: usize = 256;
 
 /// How long the writer waits before it tries again what could not be written.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// After how many recorded batches retention looks whether there is something to forget.
+const LOOK: usize = 256;
 
 /// What is written in one transaction or not at all.
 #[derive(Default)]
@@ -34,6 +50,8 @@ pub struct Batch {
     pub deliverers: Vec<(DeploymentId, Box<str>)>,
     /// Expectations that were captured.
     pub captures: Vec<Capture>,
+    /// What stands beside the verdicts among the entries.
+    pub snapshots: Vec<Snapshot>,
     /// Who wants to know what became of it.
     pub done: Vec<Done>,
 }
@@ -70,72 +88,175 @@ pub enum Work {
 
 /// The writer.
 pub struct Store {
-    db: Connection,
+    pub(super) db: Connection,
+    state: PathBuf,
     sinks: Vec<&'static str>,
     /// Held as long as this one writes, and touched after each commit: see [`signal`](super::signal).
     lock: File,
+    retention: Option<Retention>,
+    /// Whether retention has more to do.
+    forgets: bool,
+    /// How many batches were recorded since retention looked.
+    unlooked: usize,
+    trouble: watch::Sender<Option<String>>,
 }
 
 impl Store {
-    /// Opens the store in a state directory. Every entry is to be told at each of the sinks.
+    /// Opens the store in a state directory. Every entry is to be told at each of the sinks, and is kept for ever.
     pub fn open(state: &Path, sinks: Vec<&'static str>) -> Result<Store, StoreError> {
         let (db, lock) = open(state)?;
-        Ok(Store { db, sinks, lock })
+        let trouble = watch::channel(None).0;
+        let state = state.to_owned();
+        Ok(Store { db, state, sinks, lock, retention: None, forgets: true, unlooked: 0, trouble })
+    }
+
+    /// The same, that forgets what is too old or too much.
+    pub fn retaining(self, retention: Retention) -> Store {
+        Store { retention: Some(retention), ..self }
+    }
+
+    /// Why it cannot be written, as long as that is so.
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
     }
 
     /// Writes until nobody sends any more. After each commit the bell is rung; it is given away with
-    /// [`Work::Close`].
+    /// [`Work::Close`]. What cannot be written waits in memory, and whoever sends is not held up by it.
     pub fn run(mut self, mut work: Receiver<Work>, bell: SyncSender<()>) {
         let mut bell = Some(bell);
-        let mut gathered = Vec::new();
-        while let Some(first) = work.blocking_recv() {
-            gathered.push(first);
-            while gathered.len() < GATHERED {
-                match work.try_recv() {
-                    Ok(more) => gathered.push(more),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+        let mut backlog = Backlog::default();
+        loop {
+            match self.gather(&mut work, &mut backlog) {
+                Gathered::Work => {}
+                Gathered::Forgot => continue,
+                Gathered::Ended => return,
             }
-            let close = gathered.iter().any(|work| matches!(work, Work::Close));
-            self.settle(&mut gathered);
+            let written = self.settle(&mut backlog.work);
+            self.tell_trouble(written.err(), &backlog);
+            if self.trouble.borrow().is_some() {
+                if wait(&mut work, &mut backlog) {
+                    continue;
+                }
+                // The end: once more, for there may be room now.
+                if let Err(error) = self.settle(&mut backlog.work) {
+                    tracing::error!("what waited to be recorded is lost: {error}");
+                }
+                return;
+            }
             // The time it bears does not matter: that it is set wakes those who follow.
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let _ = futimens(&self.lock, &Timestamps { last_access: now, last_modification: now });
-            gathered.clear();
             // A bell that rings already needs no second pull.
             if let Some(bell) = &bell {
                 let _ = bell.try_send(());
             }
-            if close {
+            if backlog.work.iter().any(|work| matches!(work, Work::Close)) {
                 bell = None;
             }
+            self.unlooked += backlog.work.len();
+            if self.unlooked >= LOOK {
+                (self.unlooked, self.forgets) = (0, true);
+            }
+            backlog.clear();
         }
     }
 
-    /// Writes what was gathered, and again until it is written. Who asked for it hears of the first failure, so that
-    /// a sender can try elsewhere or later; what a full disk held up is written when there is room.
-    fn settle(&mut self, gathered: &mut [Work]) {
-        while let Err(error) = self.write(gathered) {
-            let refused = matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation));
-            match gathered {
-                // One that the schema refuses must not take others with it.
-                [_, _, ..] if refused => {
-                    gathered.chunks_mut(1).for_each(|one| self.settle(one));
-                    return;
+    /// Takes what has come; while there is nothing, forgets a piece of what is too old, or waits.
+    fn gather(&mut self, work: &mut Receiver<Work>, backlog: &mut Backlog) -> Gathered {
+        // What waits already is tried again as it is.
+        if backlog.work.is_empty() {
+            match work.try_recv() {
+                Ok(first) => backlog.push(first),
+                Err(TryRecvError::Empty) if self.forgets && self.retention.is_some() => {
+                    self.forget();
+                    return Gathered::Forgot;
                 }
-                _ if refused => {
-                    tracing::error!("the store refuses what was to be recorded, and it is lost: {error}");
-                    done(gathered, false);
-                    return;
-                }
-                _ => {
-                    done(gathered, false);
-                    tracing::error!("the store cannot be written: {error}\nhint: free some room for it");
-                    std::thread::sleep(PAUSE);
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => match work.blocking_recv() {
+                    Some(first) => backlog.push(first),
+                    None => return Gathered::Ended,
+                },
+            }
+        }
+        while backlog.work.len() < GATHERED {
+            match work.try_recv() {
+                Ok(more) => backlog.push(more),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+            }
+        }
+        Gathered::Work
+    }
+
+    fn forget(&mut self) {
+        let Some(retention) = &self.retention else { return };
+        self.forgets = forget(&mut self.db, retention, Timestamp::now()).unwrap_or_else(|error| {
+            tracing::error!("what is too old cannot be deleted from the store: {error}");
+            false
+        });
+    }
+
+    /// Says so where the store cannot be written, and where it can be again.
+    fn tell_trouble(&self, error: Option<rusqlite::Error>, backlog: &Backlog) {
+        let before = self.trouble.borrow().clone();
+        let why = error.map(|error| {
+            if is_damage(&error) {
+                remember_damage(&self.state, &error.to_string());
+            }
+            let hint = match is_damage(&error) {
+                true => "restart driftd: it moves the damaged file aside and begins a new one",
+                false => "free some room for it",
+            };
+            let dropped = match backlog.dropped {
+                0 => String::new(),
+                count => format!("; {count} entries had no room there"),
+            };
+            format!(
+                "the store cannot be written: {error}; what happens is kept in memory{dropped}\nhint: {hint}"
+            )
+        });
+        match (&before, &why) {
+            (None, Some(why)) => tracing::error!("{why}"),
+            (Some(_), None) => tracing::info!("the store can be written again"),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        if before != why {
+            self.trouble.send_replace(why);
+        }
+    }
+
+    /// Writes what was gathered. Who asked for it hears of a failure at once, so that a sender can try elsewhere or
+    /// later; it is written all the same when there is room.
+    fn settle(&mut self, gathered: &mut [Work]) -> rusqlite::Result<()> {
+        match self.write(gathered) {
+            Ok(()) => done(gathered, true),
+            Err(error) => {
+                let refused =
+                    matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation));
+                match gathered {
+                    // One that the schema refuses must not take others with it.
+                    [_, _, ..] if refused => return self.settle_one_by_one(gathered),
+                    _ if refused => {
+                        tracing::error!("the store refuses what was to be recorded, and it is lost: {error}");
+                        done(gathered, false);
+                    }
+                    _ => {
+                        done(gathered, false);
+                        return Err(error);
+                    }
                 }
             }
         }
-        done(gathered, true);
+        Ok(())
+    }
+
+    /// The same, each in a transaction of its own. What is written is not written again.
+    fn settle_one_by_one(&mut self, gathered: &mut [Work]) -> rusqlite::Result<()> {
+        for one in gathered {
+            self.settle(std::slice::from_mut(one))?;
+            if let Work::Record(batch) = one {
+                *batch = Batch::default();
+            }
+        }
+        Ok(())
     }
 
     fn write(&mut self, gathered: &[Work]) -> rusqlite::Result<()> {
@@ -158,142 +279,41 @@ impl Store {
     }
 }
 
+/// What came of gathering.
+enum Gathered {
+    /// There is something to write.
+    Work,
+    /// Something was forgotten meanwhile.
+    Forgot,
+    /// Nobody sends any more.
+    Ended,
+}
+
+/// Takes what comes until it is time to try again; false where nobody sends any more.
+fn wait(work: &mut Receiver<Work>, backlog: &mut Backlog) -> bool {
+    let Ok(runtime) = Builder::new_current_thread().enable_time().build() else {
+        std::thread::sleep(PAUSE);
+        return true;
+    };
+    runtime.block_on(async {
+        let again = tokio::time::sleep(PAUSE);
+        tokio::pin!(again);
+        loop {
+            tokio::select! {
+                () = &mut again => return true,
+                more = work.recv() => match more {
+                    Some(more) => backlog.push(more),
+                    None => return false,
+                },
+            }
+        }
+    })
+}
+
 fn done(gathered: &mut [Work], durable: bool) {
     for work in gathered {
         if let Work::Record(batch) = work {
             batch.done.drain(..).for_each(|done| done(durable));
         }
     }
-}
-
-fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::Result<()> {
-    // First, because an entry may say that one of these is over.
-    for finding in &batch.moved {
-        put_finding(change, finding)?;
-    }
-    for entry in &batch.entries {
-        let body = json(entry)?;
-        let key = entry.what.key().map(ToString::to_string);
-        change
-            .prepare_cached("INSERT INTO entries (time, kind, key, body) VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![entry.time.to_string(), entry.what.kind(), key, body])?;
-        let number = change.last_insert_rowid();
-        for sink in sinks {
-            change
-                .prepare_cached("INSERT INTO outbox (entry, sink) VALUES (?1, ?2)")?
-                .execute(params![number, sink])?;
-        }
-        match &entry.what {
-            What::Finding(finding) => put_finding(change, finding)?,
-            What::Deployment(news) => put_deployment(change, news, &format!("{:.9}", entry.time))?,
-            What::Verdict(verdict) => {
-                change
-                    .prepare_cached(
-                        "INSERT INTO verdicts (deployment, body) VALUES (?1, ?2)
-                         ON CONFLICT DO UPDATE SET body = excluded.body",
-                    )?
-                    .execute(params![verdict.deployment.0, json(verdict)?])?;
-            }
-            _ => {}
-        }
-    }
-    for (deployment, credential) in &batch.deliverers {
-        change
-            .prepare_cached("INSERT OR IGNORE INTO deliverers (deployment, credential) VALUES (?1, ?2)")?
-            .execute(params![deployment.0, credential])?;
-    }
-    for delivered in &batch.delivered {
-        change
-            .prepare_cached(
-                "INSERT INTO deliveries (id, phase, commit_id, digest, at, deployment, app, environment)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .execute(params![
-                delivered.id,
-                delivered.phase.as_str(),
-                delivered.commit.as_str(),
-                delivered.digest,
-                delivered.at.to_string(),
-                delivered.deployment.0,
-                delivered.app,
-                delivered.environment,
-            ])?;
-    }
-    if !batch.delivered.is_empty() {
-        // What is not read any more is not kept: a controller that reports for ever would fill the disk.
-        change
-            .prepare_cached(
-                "DELETE FROM deliveries WHERE number <= (SELECT max(number) FROM deliveries) - ?1",
-            )?
-            .execute([DELIVERIES])?;
-    }
-    for capture in &batch.captures {
-        change
-            .prepare_cached(
-                "INSERT INTO captures (rule, key, value, commit_id) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET value = excluded.value, commit_id = excluded.commit_id",
-            )?
-            .execute(params![
-                capture.rule,
-                capture.key.to_string(),
-                capture.value.as_str(),
-                capture.commit.as_str()
-            ])?;
-    }
-    Ok(())
-}
-
-fn put_finding(change: &Transaction<'_>, finding: &Finding) -> rusqlite::Result<()> {
-    let state = match finding.state {
-        FindingState::Opened => "opened",
-        FindingState::Healed => "healed",
-    };
-    change
-        .prepare_cached(
-            "INSERT INTO findings (finding, rule, key, state, body) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (finding) DO UPDATE SET state = excluded.state, body = excluded.body",
-        )?
-        .execute(params![finding.finding.0, finding.rule, finding.key.to_string(), state, json(finding)?])
-        .map(drop)
-}
-
-/// The time has all its digits: rows are put in order by it.
-fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -> rusqlite::Result<()> {
-    if news.status == DeploymentStatus::Finished {
-        // One that is deployed once more is judged once more.
-        change.prepare_cached("DELETE FROM verdicts WHERE deployment = ?1")?.execute([&news.deployment.0])?;
-    }
-    let (started, ended) = match news.status {
-        DeploymentStatus::Started => (Some(time), None),
-        _ => (None, Some(time)),
-    };
-    // The commit in force may be deployed once more: under way it keeps the time it came into force, and when that
-    // breaks off it is in force as before.
-    change
-        .prepare_cached(
-            "INSERT INTO deployments (deployment, commit_id, app, environment, status, undated, started, ended)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (deployment) DO UPDATE SET
-                status = CASE WHEN excluded.status IN ('failed', 'timed-out')
-                        AND status IN ('started', 'finished') AND ended IS NOT NULL
-                    THEN 'finished' ELSE excluded.status END,
-                started = coalesce(excluded.started, started),
-                ended = CASE WHEN excluded.status = 'finished'
-                    THEN excluded.ended ELSE coalesce(ended, excluded.ended) END",
-        )?
-        .execute(params![
-            news.deployment.0,
-            news.commit.as_str(),
-            news.app,
-            news.environment,
-            news.status.as_str(),
-            news.undated,
-            started,
-            ended
-        ])
-        .map(drop)
-}
-
-fn json(value: &impl serde::Serialize) -> rusqlite::Result<String> {
-    serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }

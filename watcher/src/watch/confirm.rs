@@ -81,7 +81,7 @@ impl Watch {
             explained.culprit.map_or((None, None), |culprit| (culprit.writer, culprit.requested));
         let circumstance =
             Circumstance { previous, requested, writer, seen_by: explained.seen_by, pin: pin.clone() };
-        tracked.last_change = Some(circumstance.clone());
+        tracked.last_change = Some(Box::new(circumstance.clone()));
         if pin.in_window {
             tracked.changed_in = pin.deployment.clone();
         }
@@ -164,7 +164,7 @@ impl Watch {
             {
                 let (rule, key, value) = (rule.name.clone(), key.clone(), value.clone());
                 let capture = Capture { rule, key, value, commit };
-                check.captured = Some(capture.clone());
+                check.captured = Some(Box::new(capture.clone()));
                 self.batch.captures.push(capture);
             }
             let captured = check.captured.as_ref().map(|capture| &capture.value);
@@ -184,15 +184,16 @@ impl Watch {
                 Step::Restored => restored = true,
                 Step::Open => {
                     let finding = self.finding(at, check, value, pin, now);
+                    let finding = finding.map(Box::new);
                     check.finding = finding.clone();
                     if let Some(finding) = finding {
-                        self.tell(now, What::Finding(Box::new(finding)));
+                        self.tell(now, What::Finding(finding));
                     }
                 }
                 Step::Heal => {
                     healed = true;
                     if let Some(finding) = check.finding.take() {
-                        self.tell_healed(finding, value.cloned(), now);
+                        self.tell_healed(*finding, value.cloned(), now);
                     }
                 }
             }
@@ -202,7 +203,7 @@ impl Watch {
                 && !key.is_secret()
             {
                 finding.actual = value.cloned();
-                self.batch.moved.push(finding.clone());
+                self.batch.moved.push(Finding::clone(finding));
             }
         }
         if let Some(tracked) = self.keys.get_mut(at) {
@@ -220,10 +221,10 @@ impl Watch {
         now: Now,
     ) -> Option<Finding> {
         let (tracked, rule) = (self.keys.get(at)?, self.rules.get(check.rule)?);
-        let capture = check.captured.as_ref();
+        let capture = check.captured.as_deref();
         let captured = capture.map(|capture| &capture.value);
         let shown = shown(tracked);
-        let change = tracked.last_change.clone();
+        let change = tracked.last_change.as_deref().cloned();
         let pin = change.as_ref().map_or(pin, |change| &change.pin).clone();
         let cause = self.cause(tracked, change.as_ref(), check, &pin);
         let (previous, requested, writer, seen_by) = match change {
@@ -265,13 +266,13 @@ impl Watch {
             let (Some(finding), Some(rule)) = (&mut check.finding, self.rules.get(check.rule)) else {
                 continue;
             };
-            let before = finding.clone();
+            let before = Finding::clone(finding);
             let captured = check.captured.as_ref().map(|capture| &capture.value);
             finding.expected = words(key, rule, captured);
             finding.severity = rule.severity;
             finding.declared_by = rule.source.clone();
-            if *finding != before {
-                self.batch.moved.push(finding.clone());
+            if **finding != before {
+                self.batch.moved.push(Finding::clone(finding));
             }
         }
     }
@@ -307,7 +308,7 @@ impl Watch {
 }
 
 /// What a rule expects of a key, in words.
-fn words(key: &Key, rule: &Rule, captured: Option<&Value>) -> String {
+pub(super) fn words(key: &Key, rule: &Rule, captured: Option<&Value>) -> String {
     match key.is_secret() {
         true => Value::secret().to_string(),
         false => expected(key, &rule.expectation, captured),
@@ -315,7 +316,7 @@ fn words(key: &Key, rule: &Rule, captured: Option<&Value>) -> String {
 }
 
 /// How a value of this key is shown: a secret never is.
-fn shown(tracked: &Tracked) -> impl Fn(Value) -> Value + Copy + use<> {
+pub(super) fn shown(tracked: &Tracked) -> impl Fn(Value) -> Value + Copy + use<> {
     let secret = tracked.key.is_secret();
     move |value| if secret { Value::secret() } else { value }
 }

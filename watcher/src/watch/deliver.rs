@@ -164,6 +164,8 @@ impl Watch {
                 unreadable: unreadable.clone(),
             };
             if record {
+                let snapshot = self.snapshot(&verdict.deployment);
+                self.batch.snapshots.push(snapshot);
                 self.tell(now, What::Verdict(verdict.clone()));
             }
             self.batch.done.push(Box::new(move |durable| {
@@ -176,7 +178,11 @@ impl Watch {
 
     /// The findings that are open.
     pub(super) fn findings(&self) -> Vec<Finding> {
-        self.keys.iter().flat_map(|key| &key.checks).filter_map(|check| check.finding.clone()).collect()
+        self.keys
+            .iter()
+            .flat_map(|key| &key.checks)
+            .filter_map(|check| check.finding.as_deref().cloned())
+            .collect()
     }
 
     /// The keys that cannot be read.

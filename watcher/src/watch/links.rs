@@ -23,7 +23,7 @@ impl Watch {
             News::Interface(interface) => interface,
         };
         self.something_appeared(now);
-        let Some(keys) = self.by_interface.get(&interface) else { return };
+        let Some(keys) = self.by_interface.get(&*interface) else { return };
         for at in keys {
             let Some(tracked) = self.keys.get_mut(*at) else { continue };
             tracked.written = Some(now.boot);

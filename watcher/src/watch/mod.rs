@@ -8,6 +8,7 @@ mod confirm;
 mod deliver;
 mod links;
 mod run;
+mod snapshot;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,8 @@ pub enum Input {
     Tally(Counts),
     /// It was tried whether the probes see: why they do not, or nothing.
     Sight(Option<String>),
+    /// It was tried whether what happens can be recorded: why not, or nothing.
+    Recording(Option<String>),
     /// A key whose reading may block was read.
     Answer(Answer),
     /// A deployment was announced.
@@ -150,13 +153,14 @@ impl Watch {
     /// A watch over the keys of the rules.
     pub fn new(parts: Parts, now: Now) -> Watch {
         let Parts { rules, ledger, past, reader, slow, sweep_every, watching } = parts;
+        let named = rules.iter().map(|rule| rule.keys.len()).sum();
         let mut watch = Watch {
             patterns: Vec::new(),
-            keys: Vec::new(),
+            keys: Vec::with_capacity(named),
             free: Vec::new(),
             look_at: None,
             too_many: false,
-            by_key: HashMap::new(),
+            by_key: HashMap::with_capacity(named),
             by_file: HashMap::new(),
             by_interface: HashMap::new(),
             dirty: Vec::new(),
@@ -185,6 +189,7 @@ impl Watch {
                 unreadable: Vec::new(),
                 last_sweep: None,
                 blind: None,
+                unrecorded: None,
                 losses: 0,
                 undeclared: 0,
                 foreign: 0,
@@ -194,7 +199,10 @@ impl Watch {
         for (number, rule) in rules.iter().enumerate() {
             let if_absent = rule.if_absent.unwrap_or(IfAbsent::Drift);
             for key in &rule.keys {
-                watch.track(key).checks.push(Check::new(number, if_absent, false));
+                let tracked = watch.track(key);
+                // Most keys have one rule, and a vector that grows by itself begins with room for four.
+                tracked.checks.reserve_exact(1);
+                tracked.checks.push(Check::new(number, if_absent, false));
             }
             watch.patterns.extend(rule.patterns.iter().map(|pattern| (number, pattern.clone())));
         }
@@ -230,7 +238,7 @@ impl Watch {
     fn recall(&mut self, past: Past, now: Now) {
         for capture in past.captures {
             if let Some(check) = self.check_of(&capture.rule, &capture.key) {
-                check.captured = Some(capture);
+                check.captured = Some(Box::new(capture));
             }
         }
         for finding in past.findings {
@@ -238,7 +246,7 @@ impl Watch {
             match self.check_of(&finding.rule, &finding.key) {
                 Some(check) => {
                     check.state = State::Open;
-                    check.finding = Some(finding);
+                    check.finding = Some(Box::new(finding));
                     self.redeclare(&key);
                 }
                 None => self.tell_healed(finding, None, now),
@@ -259,6 +267,7 @@ impl Watch {
             Input::Links(news) => news.into_iter().for_each(|news| self.link(news, now)),
             Input::Tally(counts) => self.tally(counts, now),
             Input::Sight(blind) => self.sight(blind, now),
+            Input::Recording(trouble) => self.recording(trouble, now),
             Input::Answer((key, read)) => {
                 self.slow.answered(&key);
                 if let Some(at) = self.by_key.get(&key).copied() {
@@ -355,6 +364,16 @@ impl Watch {
         self.status.losses += 1;
         self.tell(now, What::Loss(Loss { what, count: None }));
         self.sweep(SweepReason::Loss, now);
+    }
+
+    /// Shows that nothing can be recorded, and tells it when it can be again: what is told is recorded first.
+    fn recording(&mut self, trouble: Option<String>, now: Now) {
+        let before = std::mem::replace(&mut self.status.unrecorded, trouble);
+        if let (Some(why), None) = (before, &self.status.unrecorded) {
+            self.status.losses += 1;
+            let what = format!("the store can be written again; before: {why}");
+            self.tell(now, What::Loss(Loss { what, count: None }));
+        }
     }
 
     fn lost(&mut self, what: &'static str, count: u64, now: Now) {

@@ -8,10 +8,10 @@ use std::{
 
 use tokio::{
     io::unix::AsyncFd,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
 };
 
-use super::{Counts, Input, Watch};
+use super::{Counts, Input, Watch, links::AFTER_NETLINK};
 use crate::{
     http::Posted,
     kernel::{Answer, now},
@@ -52,6 +52,8 @@ pub struct Sources {
     pub queries: mpsc::Receiver<oneshot::Sender<Status>>,
     /// Keys whose reading may block.
     pub answers: mpsc::Receiver<Answer>,
+    /// Why the store cannot be written, as long as that is so.
+    pub trouble: watch::Receiver<Option<String>>,
 }
 
 /// Runs until `end` is there, and gives back what it ran: see [`drain`].
@@ -133,7 +135,7 @@ impl Sources {
     /// The next inputs: of the source that has some, or none but the tick at the deadline. Cancelled, it loses
     /// nothing: what has a descriptor is read only after it was awaited.
     async fn next(&mut self, watch: &Watch) -> Vec<Input> {
-        let Sources { ring, join, links, deliveries, queries, answers, .. } = self;
+        let Sources { ring, join, links, deliveries, queries, answers, trouble, .. } = self;
         let deadline = watch.deadline();
         let deadline = join.deadline().map_or(deadline, |due| due.min(deadline));
         tokio::select! {
@@ -156,8 +158,17 @@ impl Sources {
                 Posted::Delivery(delivery) => followed_by(taken(ring, join), Input::Delivery(delivery)),
                 Posted::Ignored(message) => vec![Input::Ignored(message)],
             },
+            Ok(()) = trouble.changed() => vec![Input::Recording(trouble.borrow_and_update().clone())],
             Some(query) = queries.recv() => vec![Input::Status(query)],
-            () = at(deadline) => followed_by(self.heard(watch.is_sweep_due(now().boot)), Input::Tick),
+            () = at(deadline) => {
+                let mut inputs = self.heard(watch.is_sweep_due(now().boot));
+                let mut hints = Vec::new();
+                self.join.hurry(AFTER_NETLINK / 2, now().boot, &mut hints);
+                if !hints.is_empty() {
+                    inputs.push(Input::Hints(hints));
+                }
+                followed_by(inputs, Input::Tick)
+            }
         }
     }
 }

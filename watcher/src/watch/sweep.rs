@@ -29,6 +29,11 @@ impl Watch {
             }
             return;
         }
+        if let Some(value) = tracked.at_rest()
+            && self.reader.still_has(&tracked.key, value)
+        {
+            return;
+        }
         let read = self.reader.read(&tracked.key);
         self.observe(at, read, pin, now);
     }

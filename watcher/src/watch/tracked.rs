@@ -39,8 +39,8 @@ pub struct Tracked {
     pub checks: Vec<Check>,
     /// When a hint last said it was written.
     pub written: Option<Boottime>,
-    /// Its last change, for the finding that may follow.
-    pub last_change: Option<Circumstance>,
+    /// Its last change, for the finding that may follow. Boxed, as what most keys never have.
+    pub last_change: Option<Box<Circumstance>>,
     /// The deployment in whose window it last changed.
     pub changed_in: Option<DeploymentId>,
     /// What held when it was asked of the slow reader: its answer tells of the time before.
@@ -68,16 +68,16 @@ pub struct Check {
     pub rule: usize,
     /// How it stands.
     pub state: State,
-    /// The open finding.
-    pub finding: Option<Finding>,
+    /// The open finding. Boxed, as what most checks do not have.
+    pub finding: Option<Box<Finding>>,
     /// What it means that the key does not exist.
     pub if_absent: IfAbsent,
     /// Whether a pattern of the rule means the key, and the rule does not write it out.
     pub by_pattern: bool,
     /// Whether it departs since it was first read.
     pub from_the_start: bool,
-    /// What the host had when a deployment was confirmed.
-    pub captured: Option<Capture>,
+    /// What the host had when a deployment was confirmed. Boxed, as what most rules do not ask for.
+    pub captured: Option<Box<Capture>>,
     /// The next reading may become what is expected.
     pub capturing: Option<Capturing>,
 }
@@ -193,6 +193,21 @@ impl Tracked {
         }
     }
 
+    /// The value that is known, where reading it once more would say and do nothing: no hint waits for it, and every
+    /// rule is content with it and waits for nothing.
+    pub fn at_rest(&self) -> Option<&Value> {
+        let Known::Value(Some(value)) = &self.known else { return None };
+        let waits = !self.hints.is_empty()
+            || self.uncounted > 0
+            || self.netlink.is_some()
+            || self.again.is_some()
+            || self.unreadable;
+        let content = |check: &Check| check.state == State::Quiet && check.capturing.is_none();
+        // A literal value may hold a tab that is another than a space.
+        let plain = matches!(&self.key, Key::Sysctl { column: None, .. }) && !self.key.is_literal();
+        (!waits && plain && self.checks.iter().all(content)).then_some(value)
+    }
+
     /// Whether it is forgotten when it is gone: only patterns mean it, and it is no finding.
     pub fn is_let_go(&self) -> bool {
         !self.checks.is_empty()
@@ -203,7 +218,7 @@ impl Tracked {
 
     /// Whether a rule expects what the host had once, and that is another value.
     pub fn is_other_than_captured(&self, value: Option<&Value>) -> bool {
-        let captured = self.checks.iter().filter_map(|check| check.captured.as_ref());
+        let captured = self.checks.iter().filter_map(|check| check.captured.as_deref());
         captured.into_iter().any(|captured| Some(&captured.value) != value)
     }
 
@@ -475,6 +490,12 @@ mod tests {
             now = again;
         }
         assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200]);
+    }
+
+    #[test]
+    fn a_key_at_rest_under_one_rule_costs_less_than_half_a_kilobyte() {
+        let bytes = size_of::<Tracked>() + size_of::<Check>();
+        assert!(bytes < 512, "{bytes} bytes; box what most keys never have");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
     super::{Callers, Config, Credential, Tls, Webhook},
     good,
 };
-use crate::model::{Expectation, Margin, Probes, Rule, Severity, Source};
+use crate::model::{Expectation, Margin, Probes, Retention, Rule, Severity, Source};
 
 const ANNOUNCEMENT: &str = r#"drift_rules:
   memory_limits: "/proc/meminfo:MemAvailable /proc/sys/vm/swappiness"
@@ -50,6 +50,7 @@ drift_rules:
     keys: fs.file-nr:allocated
     within: 4096
   captured: { keys: vm.dirty_ratio }
+retention: { age: 30d, size: 64MiB }
 "#;
 
 fn rule_of<'c>(config: &'c Config, name: &str) -> &'c Rule {
@@ -102,6 +103,8 @@ fn every_field_arrives() {
     assert_eq!(config.webhook, Some(webhook));
     assert_eq!((config.probes, config.ring), (Probes::Kprobe, 65_536));
     assert_eq!((config.sweep, config.deploy_timeout), (Duration::from_secs(10), Duration::from_secs(3600)));
+    let kept = Retention { age: Duration::from_secs(30 * 24 * 3600), size: 64 << 20 };
+    assert_eq!(config.retention, kept);
     assert_eq!(config.warnings, Vec::<String>::new());
 
     let quantity = |text: &str| text.parse().unwrap();

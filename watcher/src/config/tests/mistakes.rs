@@ -139,7 +139,7 @@ fn check_rule(field: &str, told: &str) {
 
 #[test]
 fn a_mistake_at_the_top_says_what_was_found_and_what_was_wanted() {
-    let top = "`state`, `socket`, `webhook`, `probes`, `sweep`, `ring`, `deploy_timeout`, `drift_rules`";
+    let top = "`state`, `socket`, `webhook`, `probes`, `sweep`, `ring`, `deploy_timeout`, `retention`, `drift_rules`";
     check("- a", &format!("1:1 found a list, wanted a map | at the top stand {top}"));
     check(
         "rules: {}",
@@ -163,6 +163,16 @@ fn a_mistake_at_the_top_says_what_was_found_and_what_was_wanted() {
     check("sweep: 60", "1:8 found `60`, wanted a duration such as `30s` | add the unit: `60s`");
     check("sweep: 999ms", "1:8 found `999ms`, wanted a duration of at least `1s`");
     check("deploy_timeout: 0s", "1:17 found `0s`, wanted a duration of at least `1s`");
+    check("retention: 30d", "1:12 found `30d`, wanted a map | below it stand `age`, `size`");
+    check("retention: { age: 1s }", "1:19 found `1s`, wanted a duration of at least `60s`");
+    check(
+        "retention: { size: 1MiB }",
+        "1:20 found `1MiB`, wanted a size of at least `16MiB`, such as `1GiB`",
+    );
+    check(
+        "retention: { days: 30 }",
+        "1:14 found `days`, wanted a field of `retention` | known here: `age`, `size`",
+    );
     for ring in ["0", "2048", "1000KiB", "128MiB", "-4096", "99999999999"] {
         check(
             &format!("ring: {ring}"),

@@ -6,7 +6,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,46 +19,47 @@ use self::{
 /// One piece of kernel state.
 ///
 /// Two keys are equal exactly when their canonical spellings (`Display`) are.
+/// A key is named in many places, and a copy of it shares its text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum Key {
     /// A file below `/proc/sys`, or one column of it.
     Sysctl {
         /// Components joined by `/`, as in the path: `net/ipv4/conf/eth0.100/rp_filter`.
-        name: Box<str>,
+        name: Arc<str>,
         /// A column, by its documented name or as `[n]`, counted from 0.
-        column: Option<Box<str>>,
+        column: Option<Arc<str>>,
     },
     /// The MTU of a network interface.
     Link {
         /// The interface's name; it may contain dots (`eth0.100`).
-        interface: Box<str>,
+        interface: Arc<str>,
     },
     /// One field of `/proc/meminfo`.
     Meminfo {
         /// The field's name without the colon: `MemAvailable`.
-        field: Box<str>,
+        field: Arc<str>,
     },
     /// `/proc/net/dev`: the whole, or one counter of one interface.
     NetDev {
         /// The interface and the counter's name, one of [`Key::NET_DEV_COUNTERS`].
-        counter: Option<(Box<str>, Box<str>)>,
+        counter: Option<(Arc<str>, Arc<str>)>,
     },
     /// A plain file below `/sys`, or one field of a file of a cgroup.
     Sysfs {
         /// The absolute path.
-        path: Box<str>,
+        path: Arc<str>,
         /// The name of a line of `NAME VALUE` in a flat keyed file of a cgroup (kernel
         /// `Documentation/admin-guide/cgroup-v2.rst`): `nr_throttled` of `cpu.stat`.
-        field: Option<Box<str>>,
+        field: Option<Arc<str>>,
     },
     /// One average of `/proc/pressure/RESOURCE`, in percent of the time, or its total in microseconds (kernel
     /// `Documentation/accounting/psi.rst`).
     Pressure {
         /// One of [`Key::PRESSURE_RESOURCES`].
-        resource: Box<str>,
+        resource: Arc<str>,
         /// `some` or `full`, and one of [`Key::PRESSURE_FIELDS`].
-        field: (Box<str>, Box<str>),
+        field: (Arc<str>, Arc<str>),
     },
     /// How many processes are in a state (proc_pid_stat(5)): `/proc/[pid]/stat:state=D`.
     Processes {
@@ -68,7 +69,7 @@ pub enum Key {
     /// The kernel's command line: the whole, or one parameter.
     Cmdline {
         /// The parameter's name.
-        parameter: Option<Box<str>>,
+        parameter: Option<Arc<str>>,
     },
 }
 

@@ -163,3 +163,29 @@ fn a_receipt_is_sent_only_when_the_message_is_durable() {
         }
     }
 }
+
+#[test]
+fn with_the_verdict_stands_what_was_expected_and_in_force_and_no_secret() {
+    const SECRET: &str = "net.ipv6.conf.all.stable_secret";
+    let rules =
+        [captures(SWAPPINESS), expects(SWAPPINESS, "60"), captures(SECRET), expects("fs.file-max", "9")];
+    let mut host = Host::unwatched(&rules, &[(SWAPPINESS, "61"), (SECRET, "fe80::1")]);
+    host.announce(Finished, "aaaaaa");
+    let reader = host.recorded();
+    let in_force = reader.deployments(None, 1).unwrap().remove(0);
+    assert_eq!((in_force.in_force, in_force.verdict), (true, Some(VerdictStatus::OutOfSync)));
+    let given = reader.verdict(&in_force.news.deployment).unwrap().unwrap();
+    let snapped = given.snapshot.iter().map(|snapped| format!("{} {:?}", snapped.key, snapped.value));
+    let expected = given.baseline.iter().map(|expected| {
+        format!("{} {} {:?} {:?}", expected.rule, expected.key, expected.expected, expected.declared_commit)
+    });
+    insta::assert_snapshot!(snapped.chain(expected).collect::<Vec<_>>().join("\n"), @r#"
+    fs.file-max None
+    net.ipv6.conf.all.stable_secret Some(Value("(secret)"))
+    vm.swappiness Some(Value("61"))
+    short vm.swappiness Some("61") Some(Revision("aaaaaa"))
+    equal vm.swappiness Some("60") None
+    short net.ipv6.conf.all.stable_secret Some("(secret)") Some(Revision("aaaaaa"))
+    equal fs.file-max Some("9") None
+    "#);
+}

@@ -308,15 +308,20 @@ impl Host {
         lines.into_iter().filter(|line| line != "start").collect()
     }
 
-    /// Records all there is, and reads what the next run will find.
-    pub fn past(&mut self) -> Past {
+    /// Records all there is, and opens it for reading.
+    pub fn recorded(&mut self) -> store::Reader {
         let work = std::mem::take(&mut self.work);
         let (sender, inbox) = mpsc::channel(work.len().max(1));
         work.into_iter().for_each(|work| assert!(sender.try_send(work).is_ok()));
         drop(sender);
         let (bell, _rung) = sync_channel(1);
         Store::open(self.state.path(), Vec::new()).unwrap().run(inbox, bell);
-        let past = store::Reader::open(self.state.path()).unwrap().unwrap().past().unwrap();
+        store::Reader::open(self.state.path()).unwrap().unwrap()
+    }
+
+    /// Records all there is, and reads what the next run will find.
+    pub fn past(&mut self) -> Past {
+        let past = self.recorded().past().unwrap();
         let ids = |findings: Vec<&Finding>| {
             let mut ids: Vec<_> = findings.iter().map(|finding| finding.finding.to_string()).collect();
             ids.sort();
