@@ -117,14 +117,10 @@ impl Reader {
         let found = self.all("deployments", KNOWN, params![deployment.0], |row| {
             let status = row.text(2)?;
             let known = DeploymentStatus::ALL.into_iter().find(|known| known.as_str() == status);
-            // One that was deployed once more is judged once more: the verdict of the time before does not count.
-            let ended: Option<Timestamp> = row.parse_optional(3)?;
-            let judged: Option<Timestamp> = row.parse_optional(4)?;
-            let verdict = row.optional(5)?.filter(|_| judged >= ended);
             Ok(Known {
                 commit: row.parse(1)?,
                 status: known.ok_or_else(|| format!("`{status}` is no status"))?,
-                verdict: verdict.map(|body| parse_json(&body)).transpose()?,
+                verdict: row.optional(3)?.map(|body| parse_json(&body)).transpose()?,
             })
         })?;
         Ok(found.into_iter().next())
@@ -177,9 +173,12 @@ pub(super) const IN_FORCE: &str = "WITH finished AS (
 const UNDER_WAY: &str = "SELECT deployment, commit_id, app, environment, undated, started FROM deployments
     WHERE status = 'started' ORDER BY started, rowid";
 
-const KNOWN: &str =
-    "SELECT d.deployment, d.commit_id, d.status, d.ended, e.time, e.body FROM deployments AS d
+/// One that was deployed once more is judged once more: the verdict of the time before does not count. The entries say which
+/// came later, whatever a clock did meanwhile.
+const KNOWN: &str = "SELECT d.deployment, d.commit_id, d.status, e.body FROM deployments AS d
     LEFT JOIN entries AS e ON e.id = (SELECT max(entry) FROM verdicts AS v WHERE v.deployment = d.deployment)
+        AND e.id > (SELECT coalesce(max(id), 0) FROM entries WHERE commit_id = d.commit_id AND kind = 'deployment'
+            AND body ->> '$.deployment' = d.deployment AND body ->> '$.status' = 'finished')
     WHERE d.deployment = ?1";
 
 const DELIVERERS: &str = "SELECT credential FROM deliverers WHERE deployment = ?1";
