@@ -13,11 +13,11 @@ use crate::{
     config::Config,
     deploys::Ledger,
     heap,
-    http::{Posted, StatusSocket, Webhook},
+    http::{Posted, Question, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
     model::{Entry, Key, Loss, Now, Started, Status, What},
     probes::{self, Interest, Join, LinkPlan, Links, Plan},
-    store::{self, Batch, Begun, Past, Work},
+    store::{self, Batch, Begun, Past, Reader, Work},
     watch::{Parts, Source, Sources, Watch},
 };
 
@@ -41,6 +41,9 @@ const DELIVERIES: usize = 64;
 
 /// How many status queries may wait for the loop.
 const QUERIES: usize = 16;
+
+/// How many who ask for a verdict may wait for the store.
+const QUESTIONS: usize = 16;
 
 /// How many keys whose reading may block may wait for the loop.
 const ANSWERS: usize = 256;
@@ -67,6 +70,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let (bell, rung) = sync_channel(1);
     let (deliveries, delivery_inbox) = mpsc::channel::<Posted>(DELIVERIES);
     let (queries, query_inbox) = mpsc::channel::<oneshot::Sender<Status>>(QUERIES);
+    let (questions, question_inbox) = mpsc::channel::<Question>(QUESTIONS);
     let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
     let (stop, stopped) = watch::channel(false);
     let trouble = store.trouble();
@@ -102,7 +106,9 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let watch = build_watch(&mut config, past, slow, watching, now);
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
-        servers.spawn(webhook.serve(deliveries, stopped.clone()));
+        let state = config.state.clone();
+        spawn("verdicts", move || recall(&state, question_inbox))?;
+        servers.spawn(webhook.serve(deliveries, questions, stopped.clone()));
     }
     servers.spawn(socket.serve(queries, stopped));
 
@@ -172,6 +178,22 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<one
         .spawn(work)
         .with_context(|| format!("cannot start the thread `{name}`"))?;
     Ok(end)
+}
+
+/// Answers who asks for a verdict, from the store, until nobody can ask any more. It is opened for each: few ask, and a
+/// store that is damaged may be another one by the next time.
+fn recall(state: &Path, mut questions: mpsc::Receiver<Question>) {
+    while let Some(Question { deployment, credentials, reply }) = questions.blocking_recv() {
+        let known = Reader::open(state)
+            .and_then(|reader| reader.map_or(Ok(None), |reader| reader.known(&deployment, &credentials)));
+        match known {
+            // Who asked may have gone.
+            Ok(known) => drop(reply.send(known)),
+            Err(error) => {
+                tracing::error!("what is known of the deployment {deployment} cannot be told: {error}")
+            }
+        }
+    }
 }
 
 /// One future for "time to stop": the signal of systemd and kill(1), or Ctrl-C.

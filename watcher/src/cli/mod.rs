@@ -6,6 +6,7 @@ mod doctor;
 mod events;
 mod export;
 mod history;
+mod init;
 mod moment;
 mod screen;
 mod sign;
@@ -118,6 +119,13 @@ enum Command {
         /// How they are shown
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+    },
+    /// Make a configuration, a secret and a certificate where there are none, and say what is left to do at the sender's
+    Init {
+        #[command(flatten)]
+        config: ConfigFile,
+        #[command(flatten)]
+        options: init::Options,
     },
     /// Show the values of one key over time, who wrote them, and the deployments in between
     #[command(after_help = HISTORY_HELP)]
@@ -345,6 +353,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
             clap_complete::generate(shell, &mut Arguments::command(), "driftd", &mut io::stdout().lock());
             Ok(exit::IN_SYNC)
         }
+        Command::Init { config, options } => init::run(&config.config, &options, io::stdout().lock()),
         Command::Sign { secret } => {
             sign::run(&secret, io::stdin().lock(), io::stdout().lock())?;
             Ok(exit::IN_SYNC)

@@ -7,6 +7,7 @@
 //! `file`, `webhook`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they do not;
 //! `scalar` and `duration` read single values.
 
+mod callers;
 mod duration;
 mod file;
 mod name_pattern;
@@ -19,6 +20,7 @@ mod sender;
 mod tests;
 mod webhook;
 
+pub use callers::Callers;
 pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse};
 pub use name_pattern::NamePattern;
 pub use problem::{Problem, Problems, Span};

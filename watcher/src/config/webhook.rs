@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use super::{
+    callers::{Callers, networks},
     node::{Entry, Node, Tree},
     problem::{Problems, Wrong},
     scalar,
@@ -16,6 +17,8 @@ pub struct Webhook {
     pub listen: SocketAddr,
     /// How it speaks.
     pub tls: Tls,
+    /// Whose connections are taken.
+    pub callers: Callers,
     /// Who may deliver; at least one. The `secrets:` of the section itself are those of the plain form.
     pub credentials: Vec<Credential>,
 }
@@ -50,7 +53,8 @@ pub enum Tls {
     },
 }
 
-pub(super) const FIELDS: [&str; 6] = ["listen", "secrets", "senders", "certificate", "key", "plain_http"];
+pub(super) const FIELDS: [&str; 8] =
+    ["listen", "secrets", "senders", "certificate", "key", "plain_http", "allow", "proxies"];
 
 #[derive(Default)]
 struct Written<'n> {
@@ -70,6 +74,7 @@ pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhoo
         return None;
     };
     let mut written = Written::default();
+    let mut callers = Callers::default();
     for entry in entries {
         match &*entry.name.text {
             "listen" => written.listen = Some(entry),
@@ -78,6 +83,8 @@ pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhoo
             "certificate" => written.certificate = Some(entry),
             "key" => written.key = Some(entry),
             "plain_http" => written.plain_http = Some(entry),
+            "allow" => callers.allow = networks(&entry.value, problems),
+            "proxies" => callers.proxies = networks(&entry.value, problems).unwrap_or_default(),
             _ => scalar::unknown(&entry.name, "a field of `webhook`", &FIELDS, problems),
         }
     }
@@ -104,7 +111,7 @@ pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhoo
         credentials.splice(0..0, sender::files(&entry.value, problems).map(Credential::plain));
     }
     let tls = tls(&written, listen, problems);
-    Some(Webhook { listen: listen?, tls: tls?, credentials })
+    Some(Webhook { listen: listen?, tls: tls?, callers, credentials })
 }
 
 fn listen(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {

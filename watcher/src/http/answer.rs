@@ -1,7 +1,7 @@
 //! Answers: JSON, and for what is refused one bland sentence to the caller and the exact reason to the log, both in
 //! one value so that neither is forgotten and neither takes the other's place.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -129,6 +129,25 @@ impl Refused {
         Refused {
             header: Some((RETRY_AFTER, HeaderValue::from_static("5"))),
             ..Refused::new(StatusCode::SERVICE_UNAVAILABLE, "not now, try again", reason)
+        }
+    }
+
+    /// The sender's address is not one that may send.
+    pub fn uninvited(reason: String) -> Refused {
+        Refused::new(StatusCode::FORBIDDEN, "not from here", reason)
+    }
+
+    /// The sender's address has shown too many wrong signatures, and is not heard for a while.
+    pub fn silenced(over: Duration) -> Refused {
+        // Rounded up: who comes back then is heard.
+        let seconds = over.as_secs().saturating_add(1);
+        Refused {
+            header: Some((RETRY_AFTER, HeaderValue::from(seconds))),
+            ..Refused::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many requests that prove nothing came from this address",
+                format!("its address is not heard for another {seconds} s"),
+            )
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     counts,
     secrets::{Secret, SecretError, Token},
     senders::{self, Ignored, Kind, Manner, Outcome, Unreadable},
-    signature::{Claim, Keys, Scheme, Unsigned},
+    signature::{Claim, Keys, Scheme, Spelling, Unsigned},
 };
 use crate::{
     config::{self, Only, Proof, Sender},
@@ -113,6 +113,40 @@ impl Door {
                 Ok(Place { door: self, fixed: Some(known.ok_or_else(not_here)?) })
             }
         }
+    }
+}
+
+/// What proves who asks where nothing is posted, for senders that sign: the plain form's signature, over the path.
+const ASKING: Scheme = Scheme::Hmac { header: "X-Hub-Signature-256", spelling: Spelling::Sha256 };
+
+impl Door {
+    /// Whose credentials a request without a body bears: a signature over its path, or the token that is sent with
+    /// messages too. All that fit, since one secret may serve several senders.
+    ///
+    /// # Errors
+    /// It bears none, or none that is true.
+    pub fn who_asks(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Vec<Box<str>>, Unsigned> {
+        let mut who = Vec::new();
+        let mut why = Unsigned::Missing { header: ASKING.header() };
+        for known in &self.credentials {
+            let scheme = match &known.keys {
+                Keys::Secrets(_) => ASKING,
+                Keys::Tokens(_) => known.scheme,
+            };
+            let path = Bytes::copy_from_slice(path.as_bytes());
+            match Claim::of(scheme, headers).and_then(|claim| claim.verify([((), &known.keys)], path, now)) {
+                Ok(_) => who.push(known.name.clone()),
+                // What is wrong says more than what is missing.
+                Err(Unsigned::Missing { .. }) => {}
+                Err(wrong) => why = wrong,
+            }
+        }
+        if who.is_empty() { Err(why) } else { Ok(who) }
     }
 }
 

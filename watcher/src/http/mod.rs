@@ -4,6 +4,8 @@
 //! hands it to the loop with a reply channel and says what came back.
 
 mod answer;
+mod body;
+mod callers;
 mod client;
 mod connection;
 mod counts;
@@ -15,6 +17,7 @@ mod status;
 #[cfg(test)]
 mod testing;
 mod tls;
+mod verdict;
 mod webhook;
 
 use std::{io, net::SocketAddr, path::PathBuf};
@@ -23,7 +26,8 @@ pub use client::{ClientError, fetch_status};
 pub use door::{Door, DoorError, Opened, Opening, PATH};
 pub use secrets::{Secret, SecretError};
 pub use status::StatusSocket;
-pub use tls::TlsError;
+pub use tls::{TlsError, make_own};
+pub use verdict::Question;
 pub use webhook::{Delivery, Posted, Webhook};
 
 /// The longest body that is taken, in bytes, or signed by `driftd sign`: 1 MiB. The plain form has a few hundred

@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     HttpError,
     answer::{Answer, Refused, json},
-    connection::{self, Limits},
+    connection::{self, Limits, Seat},
 };
 use crate::model::Status;
 
@@ -68,7 +68,9 @@ impl StatusSocket {
     pub async fn serve(self, queries: mpsc::Sender<oneshot::Sender<Status>>, stop: watch::Receiver<bool>) {
         let StatusSocket { listener, path, limits } = self;
         let queries = Arc::new(queries);
-        let serve = |(stream, _)| {
+        let serve = |(stream, _), seat: Seat| {
+            // Who may open the socket is root: none makes room for another.
+            seat.keep();
             let (queries, stop) = (queries.clone(), stop.clone());
             async move {
                 let answer = |request| answer(request, &queries, &limits);
@@ -77,7 +79,7 @@ impl StatusSocket {
                 }
             }
         };
-        connection::accept(move |cx| listener.poll_accept(cx), serve, &limits, stop.clone()).await;
+        connection::accept(move |cx| listener.poll_accept(cx), |_| None, serve, &limits, stop.clone()).await;
         // A missing one is as good; another daemon's is not there, because it would have refused to start.
         let _missing = fs::remove_file(path);
     }

@@ -188,6 +188,14 @@ pub enum DeploymentStatus {
 }
 
 impl DeploymentStatus {
+    /// All of them.
+    pub const ALL: [DeploymentStatus; 4] = [
+        DeploymentStatus::Started,
+        DeploymentStatus::Finished,
+        DeploymentStatus::Failed,
+        DeploymentStatus::TimedOut,
+    ];
+
     /// The word for it, as in the lines.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,6 +8,7 @@ mod entry;
 mod finding;
 mod hint;
 mod key;
+mod known;
 mod retention;
 mod rule;
 mod snapshot;
@@ -26,6 +27,7 @@ pub use entry::{
 pub use finding::{Cause, Finding, FindingId, FindingState};
 pub use hint::{Hint, Owner, OwnerKind, Probes, SeenBy, Write, Writer};
 pub use key::{InvalidKey, Key, Pattern};
+pub use known::Known;
 pub use retention::Retention;
 pub use rule::{Expectation, IfAbsent, Margin, Rule, Severity, Source};
 pub use snapshot::{Expected, Snapshot};

@@ -11,7 +11,9 @@ use rusqlite::{Connection, params};
 use serde::Serialize;
 
 use super::schema::{StoreError, file, open_read_only};
-use crate::model::{Capture, Delivered, Deployment, DeploymentId, Entry, Finding, Value};
+use crate::model::{
+    Capture, Delivered, Deployment, DeploymentId, DeploymentStatus, Entry, Finding, Known, Value,
+};
 
 /// How many messages of the past are kept and read: as many as are remembered.
 pub(super) const DELIVERIES: i64 = 1024;
@@ -101,6 +103,29 @@ impl Reader {
         })
     }
 
+    /// What is known of a deployment, if one of these credentials delivered it.
+    pub fn known(
+        &self,
+        deployment: &DeploymentId,
+        credentials: &[Box<str>],
+    ) -> Result<Option<Known>, StoreError> {
+        let mut owners = self.all("deliverers", DELIVERERS, params![deployment.0], |row| row.text(0))?;
+        owners.retain(|owner| credentials.iter().any(|credential| **credential == **owner));
+        if owners.is_empty() {
+            return Ok(None);
+        }
+        let found = self.all("deployments", KNOWN, params![deployment.0], |row| {
+            let status = row.text(2)?;
+            let known = DeploymentStatus::ALL.into_iter().find(|known| known.as_str() == status);
+            Ok(Known {
+                commit: row.parse(1)?,
+                status: known.ok_or_else(|| format!("`{status}` is no status"))?,
+                verdict: row.optional(3)?.map(|body| parse_json(&body)).transpose()?,
+            })
+        })?;
+        Ok(found.into_iter().next())
+    }
+
     /// Entries after a number that a sink has still to tell, oldest first.
     pub fn untold(&self, sink: &str, after: i64, most: usize) -> Result<Vec<Row>, StoreError> {
         let sql = "SELECT id, body FROM outbox JOIN entries ON id = entry
@@ -147,6 +172,16 @@ pub(super) const IN_FORCE: &str = "WITH finished AS (
 
 const UNDER_WAY: &str = "SELECT deployment, commit_id, app, environment, undated, started FROM deployments
     WHERE status = 'started' ORDER BY started, rowid";
+
+/// One that was deployed once more is judged once more: the verdict of the time before does not count. The entries say which
+/// came later, whatever a clock did meanwhile.
+const KNOWN: &str = "SELECT d.deployment, d.commit_id, d.status, e.body FROM deployments AS d
+    LEFT JOIN entries AS e ON e.id = (SELECT max(entry) FROM verdicts AS v WHERE v.deployment = d.deployment)
+        AND e.id > (SELECT coalesce(max(id), 0) FROM entries WHERE commit_id = d.commit_id AND kind = 'deployment'
+            AND body ->> '$.deployment' = d.deployment AND body ->> '$.status' = 'finished')
+    WHERE d.deployment = ?1";
+
+const DELIVERERS: &str = "SELECT credential FROM deliverers WHERE deployment = ?1";
 
 const DELIVERED: &str = "SELECT number, id, phase, commit_id, digest, at, deployment, app, environment FROM (
         SELECT * FROM deliveries ORDER BY number DESC LIMIT ?1)

@@ -27,6 +27,11 @@ pub(super) fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) ->
             _ => {}
         }
     }
+    for (deployment, credential) in &batch.deliverers {
+        change
+            .prepare_cached("INSERT OR IGNORE INTO deliverers (deployment, credential) VALUES (?1, ?2)")?
+            .execute(params![deployment.0, credential])?;
+    }
     for delivered in &batch.delivered {
         put_delivered(change, delivered)?;
     }

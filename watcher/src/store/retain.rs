@@ -67,6 +67,8 @@ pub(super) fn forget(db: &mut Connection, retention: &Retention, now: Timestamp)
         ),
         [format!("{until:.9}")],
     )?;
+    change
+        .execute("DELETE FROM deliverers WHERE deployment NOT IN (SELECT deployment FROM deployments)", [])?;
     change.commit()?;
     Ok(count == PIECE || too_much)
 }

@@ -27,6 +27,8 @@ use crate::model::{
     Loss, Phase, Value, What,
 };
 
+mod known;
+
 const SINK: &str = "output";
 
 fn time(millis: i64) -> Timestamp {
@@ -402,7 +404,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     let before = fs::read(&path).unwrap();
     let error = Store::open(state.path(), vec![SINK]).err().unwrap();
     assert_snapshot!(said(&error, state.path()), @r#"
-    the store `STATE/driftd.db` is of version 99, and this driftd knows versions up to 2
+    the store `STATE/driftd.db` is of version 99, and this driftd knows versions up to 3
     hint: install the newer driftd again, or move the file aside
     "#);
     assert_eq!(fs::read(&path).unwrap(), before);

@@ -25,7 +25,7 @@ use super::{
     retain::forget,
     schema::{StoreError, is_damage, open},
 };
-use crate::model::{Capture, Delivered, Entry, Finding, Retention, Snapshot};
+use crate::model::{Capture, Delivered, DeploymentId, Entry, Finding, Retention, Snapshot};
 
 /// How much is taken into one transaction: enough that a burst costs few commits, little enough that nobody waits
 /// long for one.
@@ -46,6 +46,8 @@ pub struct Batch {
     pub moved: Vec<Finding>,
     /// Messages that were taken.
     pub delivered: Vec<Delivered>,
+    /// Who delivered which deployment, by the name of the credential.
+    pub deliverers: Vec<(DeploymentId, Box<str>)>,
     /// Expectations that were captured.
     pub captures: Vec<Capture>,
     /// What stands beside the verdicts among the entries.
@@ -63,6 +65,7 @@ impl Batch {
         self.entries.is_empty()
             && self.moved.is_empty()
             && self.delivered.is_empty()
+            && self.deliverers.is_empty()
             && self.captures.is_empty()
             && self.done.is_empty()
     }

@@ -39,7 +39,7 @@ struct Pending {
 
 impl Watch {
     pub(super) fn delivered(&mut self, delivery: Delivery, now: Now) {
-        let Delivery { announcement, reply, verdict } = delivery;
+        let Delivery { announcement, credential, reply, verdict } = delivery;
         let window = self.ledger.window_of(&announcement).map(|deployment| deployment.id.clone());
         let before = self.ledger.pin();
         let id = DeploymentId(Uuid::now_v7().to_string().into());
@@ -85,6 +85,9 @@ impl Watch {
                 Receipt::Accepted(deployment.id)
             }
         };
+        if let Receipt::Accepted(deployment) | Receipt::Known(deployment) = &receipt {
+            self.batch.deliverers.push((deployment.clone(), credential));
+        }
         // Nothing is answered that is not durable.
         self.batch.done.push(Box::new(move |durable| {
             let _ = reply.send(if durable { receipt } else { Receipt::NotRecorded });

@@ -136,6 +136,7 @@ fn native(plan: &str, figures: &Figures) -> Vec<Row> {
             .map(|row| vec![row]),
         swept(figures, &sweep, "the same under this plan,", "plan").map(|row| vec![row]),
         deliver(figures),
+        door(figures),
         burst(figures, "burst"),
         burst(figures, "flood"),
         start(figures),
@@ -236,6 +237,39 @@ fn deliver(figures: &Figures) -> Option<Vec<Row>> {
         "20 ms",
         p99 <= 20e6,
     )])
+}
+
+fn door(figures: &Figures) -> Option<Vec<Row>> {
+    let get = |name: &str| figures.get(&format!("door.{name}")).copied();
+    let ours = get("rate_per_s")?;
+    let mut rows = vec![Row::plain(
+        format!(
+            "signed deliveries a second, {} senders at once, each durable before its answer",
+            get("senders")?
+        ),
+        format!("{ours:.0}"),
+    )];
+    if let (Some(done), Some(ratio)) = (get("webhook_done_per_s"), get("done_ratio")) {
+        rows.push(Row::reach(
+            "the same of Debian's `webhook`, which answers when the program it starts has ended",
+            format!("{done:.0}: driftd takes {ratio:.2}x"),
+            "3x",
+            ratio >= 3.0,
+        ));
+    }
+    if let (Some(answered), Some(ratio)) = (get("webhook_answered_per_s"), get("answered_ratio")) {
+        rows.push(Row::plain(
+            "the same where it answers first, and starts its program later",
+            format!("{answered:.0}: driftd takes {ratio:.2}x"),
+        ));
+    }
+    let (idle, alone) = (get("idle_connections")?, get("alone_p50_ns")?);
+    let (p50, p99) = (get("beside_idle_p50_ns")?, get("beside_idle_p99_ns")?);
+    rows.push(Row::plain(
+        format!("one delivery alone, and beside {idle} idle connections"),
+        format!("p50 {}; p50 {}, p99 {}", time(alone), time(p50), time(p99)),
+    ));
+    Some(rows)
 }
 
 fn burst(figures: &Figures, name: &str) -> Option<Vec<Row>> {

@@ -20,7 +20,8 @@ use tempfile::TempDir;
 /// How long to wait for what must come: this only ends what hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-const SECRET: &str = "5a0f6cf1d5c4be2e9e7d1a3f00c0ffee5a0f6cf1d5c4be2e9e7d1a3f00c0ffee";
+/// What signs the deliveries.
+pub const SECRET: &str = "5a0f6cf1d5c4be2e9e7d1a3f00c0ffee5a0f6cf1d5c4be2e9e7d1a3f00c0ffee";
 
 /// What outlives one run: configuration, state, secret.
 pub struct Home {
@@ -121,6 +122,11 @@ impl Daemon {
     pub fn deploy(&self, revision: usize) -> Answer {
         let body = format!(r#"{{"commit":"{revision:08x}","app":"bench","id":"{revision}"}}"#);
         webhook::post(&format!("{}?wait=30", self.url), &webhook::signature(SECRET, &body), &body)
+    }
+
+    /// Where to post.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// Its process id.

@@ -13,6 +13,7 @@ mod burst;
 mod cost;
 mod daemon;
 mod deliver;
+mod door;
 mod figures;
 mod idle;
 mod keys;
@@ -51,13 +52,14 @@ impl Asked {
 type Measure = fn(&Asked);
 
 /// What can be measured, by name.
-const MEASUREMENTS: [(&str, Measure); 8] = [
+const MEASUREMENTS: [(&str, Measure); 9] = [
     ("start", start::measure),
     ("latency", latency::measure),
     ("cost", cost::measure),
     ("sweep", sweep::measure),
     ("many", sweep::measure_many),
     ("deliver", deliver::measure),
+    ("door", door::measure),
     ("burst", burst::measure),
     ("idle", idle::measure),
 ];

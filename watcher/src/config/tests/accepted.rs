@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    super::{Config, Credential, Tls, Webhook},
+    super::{Callers, Config, Credential, Tls, Webhook},
     good,
 };
 use crate::model::{Expectation, Margin, Probes, Retention, Rule, Severity, Source};
@@ -90,6 +90,7 @@ fn every_field_arrives() {
     let webhook = Webhook {
         listen: "[::]:8443".parse().unwrap(),
         tls: Tls::Files { certificate: "/etc/driftd/tls.pem".into(), key: "/etc/driftd/tls.key".into() },
+        callers: Callers::default(),
         credentials: vec![Credential::plain(vec![
             "/etc/driftd/secret".into(),
             "/etc/driftd/secret.old".into(),

@@ -119,7 +119,7 @@ drift_rules:
 
 /// One mistake: its place, what was said, and the hint in the words after the `|`.
 #[track_caller]
-fn check(text: &str, told: &str) {
+pub(super) fn check(text: &str, told: &str) {
     let problems = parse("f", text).unwrap_err();
     let said: Vec<String> = problems
         .iter()

@@ -1,6 +1,7 @@
 //! The room as its users meet it: whole files in, configurations and messages out.
 
 mod accepted;
+mod callers;
 mod hostile;
 mod mistakes;
 mod senders;

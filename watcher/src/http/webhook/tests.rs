@@ -1,6 +1,6 @@
 //! The listener as a sender meets it: real sockets on loopback, and a client that can be as rude as it likes.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,15 +9,21 @@ use tokio::{
 
 use super::{
     super::{
-        Secret, signature,
+        MAX_BODY, Secret, signature,
         testing::{Log, exchange},
     },
     *,
 };
-use crate::model::Refusal;
+use crate::{
+    config::Tls,
+    model::{DeploymentId, Receipt, Refusal, Verdict, VerdictStatus},
+};
 
 mod bind;
+mod callers;
+mod crowd;
 mod hooks;
+mod verdict;
 
 /// A listener that serves, and the loop's end of it.
 struct Listener {
@@ -26,6 +32,7 @@ struct Listener {
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
     deliveries: mpsc::Receiver<Posted>,
+    questions: mpsc::Receiver<Question>,
 }
 
 const SECRET: &str = "a secret nobody may see";
@@ -39,21 +46,31 @@ fn stored(dir: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
 
 impl Listener {
     async fn start(limits: Limits) -> Listener {
-        let dir = tempfile::tempdir().unwrap();
-        let secrets = vec![stored(&dir, "old", "the one before"), stored(&dir, "new", SECRET)];
-        Listener::with(limits, dir, vec![config::Credential::plain(secrets)]).await
+        Listener::start_with(limits, config::Callers::default()).await
     }
 
-    async fn with(limits: Limits, dir: tempfile::TempDir, credentials: Vec<config::Credential>) -> Listener {
-        let settings =
-            config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::Plain, credentials };
+    async fn start_with(limits: Limits, callers: config::Callers) -> Listener {
+        let dir = tempfile::tempdir().unwrap();
+        let secrets = vec![stored(&dir, "old", "the one before"), stored(&dir, "new", SECRET)];
+        Listener::with(limits, callers, dir, vec![config::Credential::plain(secrets)]).await
+    }
+
+    async fn with(
+        limits: Limits,
+        callers: config::Callers,
+        dir: tempfile::TempDir,
+        credentials: Vec<config::Credential>,
+    ) -> Listener {
+        let listen = "127.0.0.1:0".parse().unwrap();
+        let settings = config::Webhook { listen, tls: Tls::Plain, callers, credentials };
         let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
         let address = webhook.address;
         assert_eq!(webhook.url(), format!("http://{address}/webhook/gitops"));
         let (stop, stopped) = watch::channel(false);
         let (sender, deliveries) = mpsc::channel(1);
-        let serving = tokio::spawn(Webhook { limits, ..webhook }.serve(sender, stopped));
-        Listener { dir, address, stop, serving, deliveries }
+        let (asking, questions) = mpsc::channel(1);
+        let serving = tokio::spawn(Webhook { limits, ..webhook }.serve(sender, asking, stopped));
+        Listener { dir, address, stop, serving, deliveries, questions }
     }
 
     async fn connected(&self) -> TcpStream {
@@ -68,14 +85,20 @@ impl Listener {
 
     /// The next delivery. One that never comes is a failure, not a test without end.
     async fn taken(&mut self) -> Delivery {
-        match timeout(Duration::from_secs(60), self.deliveries.recv()).await.expect("a delivery").unwrap() {
-            Posted::Delivery(delivery) => delivery,
-            Posted::Ignored(message) => panic!("ignored: {message:?}"),
-        }
+        let posted = timeout(Duration::from_secs(60), self.deliveries.recv()).await.expect("a delivery");
+        delivery(posted.unwrap())
     }
 
     async fn said(&self, request: impl AsRef<[u8]>) -> String {
         self.sent(request).await.await.unwrap()
+    }
+}
+
+/// What was posted, which is a delivery.
+fn delivery(posted: Posted) -> Delivery {
+    match posted {
+        Posted::Delivery(delivery) => delivery,
+        Posted::Ignored(message) => panic!("ignored: {message:?}"),
     }
 }
 
@@ -118,7 +141,14 @@ fn verdict(status: VerdictStatus) -> Verdict {
 fn usual() -> Limits {
     // Tests share their machine: what should not run out has a minute.
     let minute = Duration::from_secs(60);
-    Limits { handshake: minute, header: minute, body: minute, request: minute, ..Limits::USUAL }
+    Limits {
+        handshake: minute,
+        header: minute,
+        body: minute,
+        request: minute,
+        forgotten: minute,
+        ..Limits::USUAL
+    }
 }
 
 #[tokio::test]
@@ -356,30 +386,6 @@ async fn who_says_nothing_or_only_half_is_closed_in_time() {
     let request = good("", BODY);
     let said = listener.said(&request[..request.len() - 1]).await;
     assert!(said.starts_with("HTTP/1.1 408 "), "a body that stalls: {said}");
-}
-
-#[tokio::test]
-async fn the_sixty_fifth_connection_waits_for_one_to_end() {
-    let mut listener = Listener::start(usual()).await;
-    let mut silent = Vec::new();
-    for _ in 0..64 {
-        silent.push(listener.connected().await);
-    }
-    let late = listener.sent(good("", r#"{"commit":"a1b2c3","app":"late"}"#)).await;
-    // The sixty-fifth asked first, and one of the sixty-four is served first.
-    let mut early = silent.pop().unwrap();
-    early.write_all(good("", r#"{"commit":"a1b2c3","app":"early"}"#).as_bytes()).await.unwrap();
-    for app in ["early", "late"] {
-        let delivery = listener.taken().await;
-        assert_eq!(delivery.announcement.app.as_deref(), Some(app));
-        delivery.reply.send(Receipt::Accepted(id())).unwrap();
-        if app == "early" {
-            let mut said = String::new();
-            early.read_to_string(&mut said).await.unwrap();
-            early.shutdown().await.unwrap();
-        }
-    }
-    assert!(late.await.unwrap().starts_with("HTTP/1.1 202 "));
 }
 
 #[tokio::test]

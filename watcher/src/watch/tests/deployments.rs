@@ -149,7 +149,8 @@ fn a_receipt_is_sent_only_when_the_message_is_durable() {
             let announcement = host.message("web", phase, "aaaaaa");
             let (reply, mut receipt) = oneshot::channel();
             let (verdict, mut given) = oneshot::channel();
-            let delivery = Delivery { announcement, reply, verdict: Some(verdict) };
+            let delivery =
+                Delivery { announcement, credential: "plain".into(), reply, verdict: Some(verdict) };
             let batch = host.watch.handle(Input::Delivery(delivery), host.now);
             assert!(receipt.try_recv().is_err() && given.try_recv().is_err(), "{phase:?}");
             batch.done.into_iter().for_each(|done| done(durable));

@@ -213,7 +213,12 @@ impl Host {
         let (reply, receipt) = oneshot::channel();
         let (verdict, given) = oneshot::channel();
         (self.receipt, self.verdict) = (Some(receipt), Some(given));
-        self.handle(Input::Delivery(Delivery { announcement, reply, verdict: Some(verdict) }))
+        self.handle(Input::Delivery(Delivery {
+            announcement,
+            credential: "plain".into(),
+            reply,
+            verdict: Some(verdict),
+        }))
     }
 
     /// How things stand.

@@ -353,6 +353,8 @@ proptest! {
                 Err(refused) => prop_assert_eq!(refused.status.as_u16(), 401),
                 Ok(opened) => prop_assert!(false, "{:?} was let in as {}", headers, opened.sender),
             }
+            let who = door.who_asks("/api/v1/deployments/0198", &headers, now());
+            prop_assert!(who.is_err(), "{:?} may ask as {:?}", headers, who);
             Ok(())
         })?;
     }

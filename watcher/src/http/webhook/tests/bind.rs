@@ -7,7 +7,8 @@ async fn refusal(listen: &str, tls: Tls, secret: Option<&str>) -> String {
     let dir = tempfile::tempdir().unwrap();
     let secrets = secret.into_iter().map(|text| stored(&dir, "secret", text)).collect();
     let credentials = vec![config::Credential::plain(secrets)];
-    let settings = config::Webhook { listen: listen.parse().unwrap(), tls, credentials };
+    let callers = config::Callers::default();
+    let settings = config::Webhook { listen: listen.parse().unwrap(), tls, callers, credentials };
     let error = Webhook::bind(&settings, dir.path()).await.err().unwrap();
     error.to_string().replace(dir.path().to_str().unwrap(), "DIR")
 }
@@ -48,14 +49,14 @@ async fn an_address_in_use_is_told() {
 async fn who_begins_no_tls_handshake_is_closed_in_time() {
     let dir = tempfile::tempdir().unwrap();
     let credentials = vec![config::Credential::plain(vec![stored(&dir, "secret", SECRET)])];
-    let settings =
-        config::Webhook { listen: "127.0.0.1:0".parse().unwrap(), tls: Tls::SelfSigned, credentials };
+    let (listen, callers) = ("127.0.0.1:0".parse().unwrap(), config::Callers::default());
+    let settings = config::Webhook { listen, tls: Tls::SelfSigned, callers, credentials };
     let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
     let address = webhook.address;
     assert_eq!(webhook.url(), format!("https://{address}/webhook/gitops"));
     let limits = Limits { handshake: Duration::from_millis(100), ..usual() };
     let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(Webhook { limits, ..webhook }.serve(mpsc::channel(1).0, stopped));
+    tokio::spawn(Webhook { limits, ..webhook }.serve(mpsc::channel(1).0, mpsc::channel(1).0, stopped));
     // Without the limit this would hang for ever: that it ends at all is the claim.
     assert_eq!(exchange(TcpStream::connect(address).await.unwrap(), b"").await, "");
 }

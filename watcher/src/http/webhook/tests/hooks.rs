@@ -1,6 +1,7 @@
 //! What hooks get: they send whatever happens, and must not be disabled for it.
 
 use super::*;
+use crate::model::Ignored;
 
 const STATUS: &str = include_str!("../../../../../tests/fixtures/payloads/github-deployment_status.json");
 
@@ -9,7 +10,7 @@ async fn github() -> Listener {
     let dir = tempfile::tempdir().unwrap();
     let mut credential = config::Credential::plain(vec![stored(&dir, "secret", SECRET)]);
     (credential.name, credential.sender) = ("github".into(), config::Sender::Github);
-    Listener::with(usual(), dir, vec![credential]).await
+    Listener::with(usual(), config::Callers::default(), dir, vec![credential]).await
 }
 
 fn hook(event: &str, secret: &str, body: &str) -> String {

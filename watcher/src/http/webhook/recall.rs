@@ -1,0 +1,45 @@
+//! What is known of a deployment, for the credential that delivered it: `GET /api/v1/deployments/ID`.
+//!
+//! There is no body to sign, so it is the path that is. Whoever saw the signature could ask for this one verdict again,
+//! and for nothing else.
+
+use hyper::{Method, Request, body::Incoming};
+use jiff::Timestamp;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    super::{
+        answer::{Answer, Refused},
+        connection::Seat,
+        verdict::{self, Form, Question},
+    },
+    Desk,
+};
+use crate::model::DeploymentId;
+
+impl Desk {
+    pub(super) async fn recall(
+        &self,
+        deployment: DeploymentId,
+        request: &Request<Incoming>,
+        seat: &Seat,
+    ) -> Result<Answer, Refused> {
+        if request.method() != Method::GET {
+            return Err(Refused::method(request.method(), "GET"));
+        }
+        let path = request.uri().path();
+        let credentials = self.door.who_asks(path, request.headers(), Timestamp::now())?;
+        seat.keep();
+        let (reply, known) = oneshot::channel();
+        self.questions
+            .try_send(Question { deployment: deployment.clone(), credentials, reply })
+            .map_err(|full| Refused::later(format!("no question is taken: {full}")))?;
+        let known = timeout(self.limits.request, known)
+            .await
+            .map_err(|_| Refused::later("the store did not answer in time"))?
+            .map_err(|_| Refused::later("the store could not be read"))?;
+        // Of what others delivered it is not even told that it is there.
+        let known = known.ok_or_else(|| Refused::not_here(path))?;
+        Ok(verdict::answer(&deployment, &known, Form::wanted(request.headers())))
+    }
+}
