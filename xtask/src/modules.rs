@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use lzma_rust2::XzReader;
 
 /// What the scenarios need and Debian builds as modules.
-pub const WANTED: [&str; 11] = [
+pub const WANTED: [&str; 12] = [
     "dummy",
     "bonding",
     "veth",
@@ -22,6 +22,7 @@ pub const WANTED: [&str; 11] = [
     "ip_tunnel",
     "ipip",
     "nf_conntrack",
+    "nfnetlink_cttimeout",
     "tun",
     "vxlan",
 ];

@@ -62,6 +62,10 @@ const FATAL: [&str; 6] = [
     "general protection fault",
 ];
 
+/// A sysctl that the kernel itself sets on every boot, before PID 1 (`do_sysctl_args`, fs/proc/proc_sysctl.c), and that
+/// only the scenario about it looks at (tests/src/bin/scenarios/boot.rs).
+const SYSCTL: &str = "sysctl.vm.vfs_cache_pressure=101";
+
 /// How long a boot may take in all. Under emulation on a busy machine all is slow: this only ends what hangs.
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
@@ -203,7 +207,7 @@ impl Reader {
 
 /// What the kernel is told. `panic=-1` with `-no-reboot` makes a panic end qemu. What follows `--` is given to PID 1.
 fn command_line(run: &Run) -> String {
-    let mut words = vec!["console=ttyS0", "panic=-1"];
+    let mut words = vec!["console=ttyS0", "panic=-1", SYSCTL];
     words.extend(run.boot.command_line.iter().map(String::as_str));
     words.push("--");
     words.extend(run.filter.iter().map(String::as_str));

@@ -3,7 +3,10 @@
 
 use std::{io, ptr};
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::{
+    Socket, SocketAddr,
+    protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
+};
 
 /// The index of `lo` in every network namespace.
 const LO: u32 = 1;
@@ -24,6 +27,15 @@ const NDTA_PARMS: u16 = 6;
 const NDTPA_IFINDEX: u16 = 1;
 const NDTPA_APP_PROBES: u16 = 9;
 
+/// The one message of nfnetlink that sets what a timeout of connection tracking is where nothing else is said:
+/// `NFNL_SUBSYS_CTNETLINK_TIMEOUT` (include/uapi/linux/netfilter/nfnetlink.h) and `IPCTNL_MSG_TIMEOUT_DEFAULT_SET`
+/// (include/uapi/linux/netfilter/nfnetlink_cttimeout.h), which has its attributes too.
+const TIMEOUT_DEFAULT_SET: u16 = 8 << 8 | 3;
+const CTA_TIMEOUT_L3PROTO: u16 = 2;
+const CTA_TIMEOUT_L4PROTO: u16 = 3;
+const CTA_TIMEOUT_DATA: u16 = 4;
+const CTA_TIMEOUT_UDP_UNREPLIED: u16 = 1;
+
 /// `NLMSG_ERROR`, which is the answer that all is well too.
 const ANSWER: u16 = 2;
 
@@ -35,7 +47,7 @@ pub fn set_rp_filter_of_lo(value: u32) -> io::Result<()> {
     body.extend(LO.to_ne_bytes());
     body.extend([0; 8]);
     body.extend(attribute(IFLA_AF_SPEC, &inet));
-    ask(RTM_SETLINK, &body)
+    ask(NETLINK_ROUTE, RTM_SETLINK, &body)
 }
 
 /// Sets app_probes of `lo`, as `ip ntable change name arp_cache dev lo app_probes N` does; the sysctl is
@@ -47,7 +59,19 @@ pub fn set_app_probes_of_lo(value: u32) -> io::Result<()> {
     let mut body = vec![libc::AF_INET as u8, 0, 0, 0];
     body.extend(attribute(NDTA_NAME, b"arp_cache\0"));
     body.extend(attribute(NDTA_PARMS, &of_lo));
-    ask(RTM_SETNEIGHTBL, &body)
+    ask(NETLINK_ROUTE, RTM_SETNEIGHTBL, &body)
+}
+
+/// Sets for how many seconds connection tracking waits for the first answer to a packet of UDP, as `nfct add timeout`
+/// could; the sysctl is `net.netfilter.nf_conntrack_udp_timeout`. The module nfnetlink_cttimeout must be there.
+pub fn set_timeout_of_udp(seconds: u32) -> io::Result<()> {
+    let seconds = attribute(CTA_TIMEOUT_UDP_UNREPLIED, &seconds.to_be_bytes());
+    // `struct nfgenmsg`: the family, the version, and a resource that is none.
+    let mut body = vec![libc::AF_INET as u8, 0, 0, 0];
+    body.extend(attribute(CTA_TIMEOUT_L3PROTO, &(libc::AF_INET as u16).to_be_bytes()));
+    body.extend(attribute(CTA_TIMEOUT_L4PROTO, &[libc::IPPROTO_UDP as u8]));
+    body.extend(attribute(libc::NLA_F_NESTED as u16 | CTA_TIMEOUT_DATA, &seconds));
+    ask(NETLINK_NETFILTER, TIMEOUT_DEFAULT_SET, &body)
 }
 
 /// Sets which messages of the kernel reach the console, as `dmesg -n LEVEL` does: the first number of
@@ -75,9 +99,9 @@ fn number(kind: u16, value: u32) -> Vec<u8> {
     attribute(kind, &value.to_ne_bytes())
 }
 
-/// Sends one request to rtnetlink and waits for its answer.
-fn ask(kind: u16, body: &[u8]) -> io::Result<()> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
+/// Sends one request to a family of netlink and waits for its answer.
+fn ask(family: isize, kind: u16, body: &[u8]) -> io::Result<()> {
+    let mut socket = Socket::new(family)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     // `struct nlmsghdr`: length, type, flags, then a sequence number and a port that nobody looks at.
@@ -94,6 +118,6 @@ fn ask(kind: u16, body: &[u8]) -> io::Result<()> {
     match (kind, error) {
         (Some(ANSWER), Some(0)) => Ok(()),
         (Some(ANSWER), Some(error)) => Err(io::Error::from_raw_os_error(-error)),
-        _ => Err(io::Error::other(format!("rtnetlink answered {answer:?}"))),
+        _ => Err(io::Error::other(format!("netlink answered {answer:?}"))),
     }
 }

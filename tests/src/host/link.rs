@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "the old way to set an MTU is an ioctl")]
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsRawFd, RawFd},
     path::{Path, PathBuf},
 };
@@ -15,7 +15,9 @@ use netlink_packet_route::{
     link::{InfoData, InfoKind, InfoVeth, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index};
+
+use super::Network;
 
 /// The index of `lo` in every network namespace.
 const LO: u32 = 1;
@@ -51,12 +53,14 @@ impl Link {
     }
 
     fn with(name: &'static str, attributes: Vec<LinkAttribute>) -> io::Result<Link> {
-        create(name, vec![LinkInfo::Kind(InfoKind::Dummy)], attributes.clone()).or_else(|_| {
-            let mut peer = LinkMessage::default();
-            peer.attributes.push(LinkAttribute::IfName(format!("{name}p")));
-            let data = LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer)));
-            create(name, vec![LinkInfo::Kind(InfoKind::Veth), data], attributes)
-        })
+        create(name, vec![LinkInfo::Kind(InfoKind::Dummy)], attributes.clone())
+            .or_else(|_| create(name, veth(vec![LinkAttribute::IfName(format!("{name}p"))]), attributes))
+    }
+
+    /// One end of a `veth` pair, whose other end has the same name in another network namespace.
+    pub fn with_end_in(network: &Network, name: &'static str) -> io::Result<Link> {
+        let peer = vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::NetNsFd(network.descriptor())];
+        create(name, veth(peer), Vec::new())
     }
 
     /// A bond of other interfaces, which must be down, as new ones are.
@@ -154,9 +158,17 @@ fn sysfs(name: &str) -> PathBuf {
     Path::new("/sys/class/net").join(name)
 }
 
-fn index(name: &str) -> io::Result<u32> {
-    let text = fs::read_to_string(sysfs(name).join("ifindex"))?;
-    text.trim().parse().map_err(|_| io::Error::other(format!("`{}` is no index", text.trim())))
+/// The index of an interface in the network namespace of this thread, of which /sys may know nothing.
+pub(super) fn index(name: &str) -> io::Result<u32> {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    Ok(name_to_index(&socket, name)?)
+}
+
+/// A `veth` pair, whose other end has these attributes.
+fn veth(peer: Vec<LinkAttribute>) -> Vec<LinkInfo> {
+    let mut message = LinkMessage::default();
+    message.attributes = peer;
+    vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(message)))]
 }
 
 fn create(name: &'static str, info: Vec<LinkInfo>, attributes: Vec<LinkAttribute>) -> io::Result<Link> {

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    os::fd::{AsFd, AsRawFd},
+    os::fd::{AsFd, AsRawFd, RawFd},
     thread,
 };
 
@@ -40,10 +40,15 @@ impl Network {
         result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
+    /// The descriptor that netlink knows it by.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
     /// Moves an interface here from the namespace of this thread.
     #[track_caller]
     pub fn take(&self, link: &Link) {
-        link.move_to(self.file.as_raw_fd());
+        link.move_to(self.descriptor());
     }
 
     /// Moves an interface back to the namespace of this thread.

@@ -180,12 +180,12 @@ fn module(mode: Mode) {
         [expect("loose", SYSCTL, &host::read(&sysctl)), expect("hash", PARAMETER, &host::read(parameter))];
     let home = Home::new(mode, &Settings { sweep: Some("1s"), ..Settings::rules(&rules) });
     let mut driftd = home.start();
-    host::unload_module("nf_conntrack").expect("nobody uses it");
+    host::unload_conntrack().expect("nobody else uses it");
     for key in [SYSCTL, PARAMETER] {
         wait_until_gone(&mut driftd, key);
         driftd.wait_for("its finding", |line| line["kind"] == "finding" && line["key"] == key);
     }
-    host::load_module("nf_conntrack").expect("it can be loaded again");
+    host::load_conntrack().expect("it can be loaded again");
     for key in [SYSCTL, PARAMETER] {
         driftd.wait_for_healed(key);
     }

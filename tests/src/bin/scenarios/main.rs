@@ -9,6 +9,7 @@
 
 mod absences;
 mod blindness;
+mod boot;
 mod bypass;
 mod deployments;
 mod harness;
@@ -87,6 +88,8 @@ fn main() -> ExitCode {
     arguments.color.get_or_insert(ColorSetting::Never);
 
     let all = [
+        // First: it is about the boot, and driftd must see that it was not long ago.
+        boot::SCENARIOS,
         harness::SCENARIOS,
         sysctls::SCENARIOS,
         storms::SCENARIOS,
