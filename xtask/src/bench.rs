@@ -36,7 +36,8 @@ pub struct Options {
 }
 
 /// What is measured here, in this order (tests/src/bin/bench/main.rs).
-const MEASUREMENTS: [&str; 8] = ["start", "latency", "cost", "sweep", "many", "deliver", "burst", "idle"];
+const MEASUREMENTS: [&str; 10] =
+    ["start", "latency", "cost", "sweep", "many", "deliver", "burst", "idle", "day", "ask"];
 
 /// The plans whose cost is measured in the VM.
 const VM_PLANS: &str = "kprobe,fexit,cgroup";

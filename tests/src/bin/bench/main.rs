@@ -18,6 +18,7 @@ mod idle;
 mod keys;
 mod latency;
 mod start;
+mod store;
 mod sweep;
 
 use std::{env, process::ExitCode};
@@ -51,7 +52,7 @@ impl Asked {
 type Measure = fn(&Asked);
 
 /// What can be measured, by name.
-const MEASUREMENTS: [(&str, Measure); 8] = [
+const MEASUREMENTS: [(&str, Measure); 10] = [
     ("start", start::measure),
     ("latency", latency::measure),
     ("cost", cost::measure),
@@ -60,6 +61,8 @@ const MEASUREMENTS: [(&str, Measure); 8] = [
     ("deliver", deliver::measure),
     ("burst", burst::measure),
     ("idle", idle::measure),
+    ("day", store::measure_day),
+    ("ask", store::measure_ask),
 ];
 
 fn main() -> ExitCode {
