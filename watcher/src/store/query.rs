@@ -137,11 +137,22 @@ impl Reader {
             with("commit_id >= ?", Box::new(commit.to_lowercase()));
             with("commit_id < ?", Box::new(format!("{}\u{10ffff}", commit.to_lowercase())));
         }
+        // Times grow with the numbers, but for a clock that jumped: the index says between which numbers to look.
         if let Some(since) = filter.since {
-            with("micros >= ?", Box::new(since.as_microsecond()));
+            let since = since.as_microsecond();
+            with("micros >= ?", Box::new(since));
+            with(
+                "id >= (SELECT min(id) FROM entries INDEXED BY entries_by_time WHERE micros >= ?)",
+                Box::new(since),
+            );
         }
         if let Some(until) = filter.until {
-            with("micros < ?", Box::new(until.as_microsecond()));
+            let until = until.as_microsecond();
+            with("micros < ?", Box::new(until));
+            with(
+                "id <= (SELECT max(id) FROM entries INDEXED BY entries_by_time WHERE micros < ?)",
+                Box::new(until),
+            );
         }
         if let Some(after) = filter.after {
             with("id > ?", Box::new(after));

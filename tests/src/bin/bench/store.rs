@@ -89,6 +89,7 @@ pub fn measure_ask(asked: &Asked) {
             ("status", vec!["status"]),
             ("events", vec!["events"]),
             ("kind", vec!["events", "--kind", "finding", "--since", "2000-01-01"]),
+            ("since", vec!["events", "--since", "1m"]),
             ("commit", vec!["events", "--commit", "00000005"]),
             ("key", vec!["events", "--key", "kernel.domainname", "--until", "2100-01-01"]),
             ("history", vec!["history", "kernel.domainname"]),

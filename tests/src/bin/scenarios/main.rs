@@ -18,6 +18,7 @@ mod lockdown;
 mod losses;
 mod namespaces;
 mod privileges;
+mod store;
 mod storms;
 mod sysctls;
 
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
         losses::SCENARIOS,
         blindness::SCENARIOS,
         lifecycle::SCENARIOS,
+        store::SCENARIOS,
         privileges::SCENARIOS,
         deployments::SCENARIOS,
         // After it nothing reads the kernel's memory any more.
