@@ -29,6 +29,9 @@ const FINDINGS: usize = 1000;
 /// How many entries the commands are asked over.
 const ENTRIES: usize = 100_000;
 
+/// And how many deployments: some months of a busy pipeline.
+const DEPLOYMENTS: usize = 10_000;
+
 /// Measures the day.
 pub fn measure_day(_: &Asked) {
     in_new(Namespace::Uts, || {
@@ -79,6 +82,15 @@ pub fn measure_ask(asked: &Asked) {
                  SELECT time, micros + (n - ?1) * 1000000, kind, key, commit_id, body
                  FROM more JOIN entries ON id = 1 + n % ?1",
                 (there, ENTRIES as i64),
+            )
+            .expect("the store takes more");
+        store
+            .execute(
+                "WITH RECURSIVE more(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?1)
+                 INSERT INTO deployments
+                 SELECT deployment || n, commit_id, app, environment, status, undated, started, ended
+                 FROM more JOIN deployments AS d ON d.rowid = 1 + n % 20",
+                [DEPLOYMENTS as i64],
             )
             .expect("the store takes more");
         drop(store);
