@@ -101,6 +101,11 @@ impl Home {
         home
     }
 
+    /// The directory of its store.
+    pub fn state(&self) -> PathBuf {
+        self.path("state")
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
@@ -226,6 +231,12 @@ impl Daemon<'_> {
     #[track_caller]
     pub fn wait_for(&mut self, what: &str, wanted: impl FnMut(&Value) -> bool) -> Value {
         self.wait_from(self.mark, what, wanted)
+    }
+
+    /// Waits for a line that may have come before the mark.
+    #[track_caller]
+    pub fn wait_from_the_start(&mut self, what: &str, wanted: impl FnMut(&Value) -> bool) -> Value {
+        self.wait_from(0, what, wanted)
     }
 
     #[track_caller]

@@ -21,7 +21,7 @@ pub use bpf::{Exclusive, Replacement, programs};
 pub use confined::{CapabilitySet, Confined, confine};
 pub use link::{Link, Way as MtuWay, set_mtu_of_lo, set_up};
 pub use module::{load_conntrack, load_module, unload_conntrack, unload_module};
-pub use namespace::{BindMount, Namespace, ProcMount, in_new, in_new_network, write_from_new};
+pub use namespace::{BindMount, Namespace, ProcMount, SmallDisk, in_new, in_new_network, write_from_new};
 pub use network::Network;
 pub use router::{Advertised, Router};
 pub use rtnl::{HeldRtnl, RestartedWrite};

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "unshare(2) is unsafe for one of its flags, which is not used here")]
 
 use std::{
+    ffi::CString,
     fs::OpenOptions,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -118,5 +119,28 @@ impl BindMount {
 impl Drop for BindMount {
     fn drop(&mut self) {
         let _ = unmount(self.file.path(), UnmountFlags::DETACH);
+    }
+}
+
+/// A file system that is soon full, mounted on a directory.
+#[derive(Debug)]
+pub struct SmallDisk {
+    directory: PathBuf,
+}
+
+impl SmallDisk {
+    /// Mounts one of so many bytes, that only its owner may enter.
+    #[track_caller]
+    pub fn mount(directory: &Path, bytes: u32) -> SmallDisk {
+        let options = CString::new(format!("size={bytes},mode=0700")).expect("there is no zero in it");
+        mount("tmpfs", directory, "tmpfs", MountFlags::empty(), options.as_c_str())
+            .expect("root may mount tmpfs");
+        SmallDisk { directory: directory.to_owned() }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = unmount(&self.directory, UnmountFlags::DETACH);
     }
 }

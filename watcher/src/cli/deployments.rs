@@ -7,7 +7,7 @@ use anyhow::bail;
 use serde::Serialize;
 
 use super::{
-    exit,
+    counted, exit,
     screen::{Screen, Tone},
     seconds,
 };
@@ -146,10 +146,10 @@ fn text(detail: &Detail, screen: Screen) -> String {
         VerdictStatus::OutOfSync => Tone::Bad,
     };
     let verdict = format!(
-        "{}, {} keys, {} findings open, at {}",
+        "{}, {} keys, {}, at {}",
         judged.verdict.status.as_str(),
         judged.verdict.keys,
-        judged.verdict.findings.len(),
+        counted(judged.verdict.findings.len(), "finding open", "findings open"),
         seconds(judged.time)
     );
     let _ = writeln!(text, "  {:<12} {}", "verdict", screen.paint(tone, &verdict));

@@ -36,8 +36,10 @@ pub fn run(
 fn rows(store: &Reader, key: &Key, last: usize) -> anyhow::Result<Vec<Row>> {
     let mut rows = store.newest(&Filter { key: Some(key.clone()), ..Filter::default() }, last)?;
     let Some(first) = rows.first().map(|row| row.number) else { return Ok(rows) };
-    let deployments = Filter { kinds: vec![Kind::Deployment], after: Some(first), ..Filter::default() };
-    rows.extend(store.newest(&deployments, DEPLOYMENTS)?);
+    let deployments = Filter { kinds: vec![Kind::Deployment], ..Filter::default() };
+    // The one before the first is what it happened under.
+    rows.extend(store.newest(&Filter { before: Some(first), ..deployments.clone() }, 1)?);
+    rows.extend(store.newest(&Filter { after: Some(first), ..deployments }, DEPLOYMENTS)?);
     rows.sort_by_key(|row| row.number);
     Ok(rows)
 }

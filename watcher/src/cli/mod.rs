@@ -16,7 +16,7 @@ mod tests;
 mod webhook;
 
 use std::{
-    io::{self, BufWriter, IsTerminal},
+    io::{self, BufWriter, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -350,7 +350,10 @@ fn run(command: Command) -> anyhow::Result<u8> {
             export::run(&store(&config.state)?, which.into(), BufWriter::new(io::stdout().lock()))
         }
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "driftd", &mut io::stdout().lock());
+            // Into memory first: it panics where a reader goes away.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "driftd", &mut text);
+            io::stdout().lock().write_all(&text)?;
             Ok(exit::IN_SYNC)
         }
         Command::Init { config, options } => init::run(&config.config, &options, io::stdout().lock()),
@@ -389,6 +392,11 @@ fn store(state: &Path) -> anyhow::Result<Reader> {
             state.display()
         )
     })
+}
+
+/// How many of something there are.
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// A time as people read it.

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, io::Write, path::Path};
 
 use super::{
-    exit,
+    counted, exit,
     screen::{Screen, Tone},
     seconds,
 };
@@ -36,12 +36,8 @@ fn text(status: &Status, screen: Screen) -> String {
         VerdictStatus::OutOfSync => Tone::Bad,
     };
     let mut text = screen.paint(tone, status.status.as_str());
-    let _ = writeln!(
-        text,
-        ": {} of {} keys",
-        counted(findings.len(), "finding is open", "findings are open"),
-        watching.keys
-    );
+    let open = counted(findings.len(), "finding open", "findings open");
+    let _ = writeln!(text, ": {open}, {} watched", counted(watching.keys, "key", "keys"));
     let mut troubles = String::new();
     for trouble in status.unrecorded.iter().chain(&status.blind) {
         let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, trouble));
@@ -78,15 +74,15 @@ fn text(status: &Status, screen: Screen) -> String {
         "watching",
         &format!("sysctls by {}, MTUs by {}, since {}", watching.sysctl, watching.link, seconds(*since)),
     );
+    for line in watching.reasons.iter().flat_map(|reason| reason.lines()) {
+        fact("", line);
+    }
     fact("last sweep", &status.last_sweep.map_or("not yet".into(), seconds));
     fact("missed", &counted(status.losses as usize, "time since then", "times since then"));
     fact(
         "other writes",
         &format!("{} of other keys, {} of other namespaces", status.undeclared, status.foreign),
     );
-    for reason in &watching.reasons {
-        text.push_str(&indented(&format!("{reason}\n")));
-    }
     text
 }
 
@@ -113,10 +109,6 @@ fn table(findings: &[Finding], screen: Screen) -> String {
     screen.table(["KEY", "VALUE", "EXPECTED", "SINCE", "BY", "UNDER", "DECLARED BY"], &rows)
 }
 
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// Each line two columns further in.
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
@@ -140,18 +132,18 @@ mod tests {
         )
         .unwrap();
         insta::assert_snapshot!(text(&status, Screen::default()), @r#"
-        OUT_OF_SYNC: 1 finding is open of 6 keys
+        OUT_OF_SYNC: 1 finding open, 6 keys watched
 
         KEY            VALUE  EXPECTED  SINCE                 BY            UNDER   DECLARED BY
         vm.swappiness  61     10        2026-08-01T10:20:00Z  unattributed  a1b2c3  driftd.yaml:7
 
         in force       a1b2c3 of web (d1)
         watching       sysctls by cgroup, MTUs by netlink, since 2026-08-01T10:00:00Z
+                       no kprobes: none
+                       hint: x
         last sweep     2026-08-01T10:19:00Z
         missed         0 times since then
         other writes   3 of other keys, 0 of other namespaces
-          no kprobes: none
-          hint: x
         "#);
     }
 }

@@ -137,11 +137,22 @@ impl Reader {
             with("commit_id >= ?", Box::new(commit.to_lowercase()));
             with("commit_id < ?", Box::new(format!("{}\u{10ffff}", commit.to_lowercase())));
         }
+        // Times grow with the numbers, but for a clock that jumped: the index says between which numbers to look.
         if let Some(since) = filter.since {
-            with("micros >= ?", Box::new(since.as_microsecond()));
+            let since = since.as_microsecond();
+            with("micros >= ?", Box::new(since));
+            with(
+                "id >= (SELECT min(id) FROM entries INDEXED BY entries_by_time WHERE micros >= ?)",
+                Box::new(since),
+            );
         }
         if let Some(until) = filter.until {
-            with("micros < ?", Box::new(until.as_microsecond()));
+            let until = until.as_microsecond();
+            with("micros < ?", Box::new(until));
+            with(
+                "id <= (SELECT max(id) FROM entries INDEXED BY entries_by_time WHERE micros < ?)",
+                Box::new(until),
+            );
         }
         if let Some(after) = filter.after {
             with("id > ?", Box::new(after));
@@ -172,13 +183,15 @@ impl Reader {
     /// The store cannot be read.
     pub fn deployments(&self, begins: Option<&str>, most: usize) -> Result<Vec<DeploymentRow>, StoreError> {
         let sql = format!(
-            "WITH in_force AS ({IN_FORCE})
+            "WITH in_force AS ({IN_FORCE}), asked AS (
+                SELECT rowid AS number FROM deployments
+                WHERE ?1 IS NULL OR (deployment >= ?1 AND deployment < ?2) OR (commit_id >= ?1 AND commit_id < ?2)
+                ORDER BY coalesce(ended, started) DESC, rowid DESC LIMIT ?3)
              SELECT deployment, commit_id, app, environment, status, undated, started, ended,
                 EXISTS (SELECT 1 FROM in_force WHERE in_force.deployment = d.deployment),
                 (SELECT status FROM verdicts AS v WHERE v.deployment = d.deployment ORDER BY entry DESC LIMIT 1)
-             FROM deployments AS d
-             WHERE ?1 IS NULL OR (deployment >= ?1 AND deployment < ?2) OR (commit_id >= ?1 AND commit_id < ?2)
-             ORDER BY coalesce(ended, started) DESC, rowid DESC LIMIT ?3"
+             FROM asked JOIN deployments AS d ON d.rowid = number
+             ORDER BY coalesce(ended, started) DESC, d.rowid DESC"
         );
         let begins = begins.map(str::to_lowercase);
         let end = begins.as_ref().map(|begins| format!("{begins}\u{10ffff}"));

@@ -161,6 +161,8 @@ pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
     db.pragma_update(None, "synchronous", "FULL").map_err(failed("cannot be set up"))?;
     db.pragma_update(None, "foreign_keys", true).map_err(failed("cannot be set up"))?;
     db.pragma_update(None, "cache_size", CACHE).map_err(failed("cannot be set up"))?;
+    // What retention notes in between is small, and no file elsewhere is to be needed for it.
+    db.pragma_update(None, "temp_store", "MEMORY").map_err(failed("cannot be set up"))?;
     for (sql, version) in SCHEMA.iter().zip(1..).skip(found) {
         let mut step = || {
             let change = db.transaction()?;

@@ -140,6 +140,8 @@ fn native(plan: &str, figures: &Figures) -> Vec<Row> {
         burst(figures, "burst"),
         burst(figures, "flood"),
         start(figures),
+        day(figures),
+        ask(figures),
     ];
     groups.into_iter().flatten().flatten().collect()
 }
@@ -314,6 +316,38 @@ fn start(figures: &Figures) -> Option<Vec<Row>> {
             ended <= 2e8,
         ),
     ])
+}
+
+fn day(figures: &Figures) -> Option<Vec<Row>> {
+    let get = |name: &str| figures.get(&format!("day.{name}")).copied();
+    let size = get("kib")?;
+    Some(vec![Row::reach(
+        format!(
+            "the store after {} findings that healed, with {} deployments",
+            get("findings")?,
+            get("deployments")?
+        ),
+        format!("{} of {} entries", kib(size), get("entries")?),
+        "50 MB",
+        size <= 50e6 / 1024.0,
+    )])
+}
+
+/// The commands that read the store: the slowest says whether it is reached.
+fn ask(figures: &Figures) -> Option<Vec<Row>> {
+    let entries = figures.get("ask.entries")?;
+    let asked = figures
+        .iter()
+        .filter_map(|(name, took)| Some((name.strip_prefix("ask.")?.strip_suffix("_ns")?, *took)));
+    let asked: Vec<_> = asked.collect();
+    let slowest = asked.iter().map(|(_, took)| *took).fold(0.0, f64::max);
+    let each: Vec<_> = asked.iter().map(|(name, took)| format!("{name} {}", time(*took))).collect();
+    Some(vec![Row::reach(
+        format!("a command of driftd over {entries} entries, from its start to its end"),
+        each.join(", "),
+        "50 ms",
+        slowest <= 50e6,
+    )])
 }
 
 /// A time as people read it: three digits and a unit.

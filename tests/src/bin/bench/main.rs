@@ -19,6 +19,7 @@ mod idle;
 mod keys;
 mod latency;
 mod start;
+mod store;
 mod sweep;
 
 use std::{env, process::ExitCode};
@@ -52,7 +53,7 @@ impl Asked {
 type Measure = fn(&Asked);
 
 /// What can be measured, by name.
-const MEASUREMENTS: [(&str, Measure); 9] = [
+const MEASUREMENTS: [(&str, Measure); 11] = [
     ("start", start::measure),
     ("latency", latency::measure),
     ("cost", cost::measure),
@@ -62,6 +63,8 @@ const MEASUREMENTS: [(&str, Measure); 9] = [
     ("door", door::measure),
     ("burst", burst::measure),
     ("idle", idle::measure),
+    ("day", store::measure_day),
+    ("ask", store::measure_ask),
 ];
 
 fn main() -> ExitCode {

@@ -19,6 +19,7 @@ mod lockdown;
 mod losses;
 mod namespaces;
 mod privileges;
+mod store;
 mod storms;
 mod sysctls;
 
@@ -100,6 +101,7 @@ fn main() -> ExitCode {
         losses::SCENARIOS,
         blindness::SCENARIOS,
         lifecycle::SCENARIOS,
+        store::SCENARIOS,
         privileges::SCENARIOS,
         deployments::SCENARIOS,
         // After it nothing reads the kernel's memory any more.

@@ -125,3 +125,18 @@ fn losses_that_gather_are_told_when_the_daemon_stops() {
     host.handle(lost(2));
     assert_eq!(host.restart(), ["loss: 2 records that the ring had no room for"]);
 }
+
+#[test]
+fn what_cannot_be_recorded_is_shown_at_once_and_told_when_it_can_be() {
+    let mut host = host();
+    let why = "the store cannot be written: database or disk is full".to_owned();
+    assert_eq!(host.handle(Input::Recording(Some(why.clone()))), NOTHING);
+    assert_eq!(host.status().unrecorded, Some(why.clone()));
+    host.handle(Input::Recording(Some(format!("{why}; 3 entries had no room there"))));
+    assert_eq!(
+        host.handle(Input::Recording(None)),
+        [format!("loss: the store can be written again; before: {why}; 3 entries had no room there")]
+    );
+    let status = host.status();
+    assert_eq!((status.unrecorded, status.losses), (None, 1));
+}
