@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     net::{Ipv6Addr, SocketAddrV6},
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
@@ -75,7 +75,7 @@ impl Router {
 }
 
 /// The file of one of an interface's sysctls of IPv6.
-fn conf(name: &str, leaf: &str) -> std::path::PathBuf {
+fn conf(name: &str, leaf: &str) -> PathBuf {
     Path::new("/proc/sys/net/ipv6/conf").join(name).join(leaf)
 }
 
