@@ -188,7 +188,7 @@ impl Reader {
                 WHERE ?1 IS NULL OR (deployment >= ?1 AND deployment < ?2) OR (commit_id >= ?1 AND commit_id < ?2)
                 ORDER BY coalesce(ended, started) DESC, rowid DESC LIMIT ?3)
              SELECT deployment, commit_id, app, environment, status, undated, started, ended,
-                EXISTS (SELECT 1 FROM in_force WHERE in_force.deployment = d.deployment),
+                deployment IN (SELECT deployment FROM in_force),
                 (SELECT status FROM verdicts AS v WHERE v.deployment = d.deployment ORDER BY entry DESC LIMIT 1)
              FROM asked JOIN deployments AS d ON d.rowid = number
              ORDER BY coalesce(ended, started) DESC, d.rowid DESC"
