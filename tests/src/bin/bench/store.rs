@@ -88,11 +88,14 @@ pub fn measure_ask(asked: &Asked) {
             .execute(
                 "WITH RECURSIVE more(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?1)
                  INSERT INTO deployments
-                 SELECT deployment || n, commit_id, app, environment, status, undated, started, ended
+                 SELECT deployment || n, commit_id || n, app, environment, status, undated, started, ended
                  FROM more JOIN deployments AS d ON d.rowid = 1 + n % 20",
                 [DEPLOYMENTS as i64],
             )
             .expect("the store takes more");
+        let one: String = store
+            .query_row("SELECT deployment FROM deployments ORDER BY rowid DESC LIMIT 1", [], |row| row.get(0))
+            .expect("there is one");
         drop(store);
         let mut daemon = home.start();
         daemon.swept();
@@ -106,7 +109,7 @@ pub fn measure_ask(asked: &Asked) {
             ("key", vec!["events", "--key", "kernel.domainname", "--until", "2100-01-01"]),
             ("history", vec!["history", "kernel.domainname"]),
             ("deployments", vec!["deployments"]),
-            ("deployment", vec!["deployments", "00000005"]),
+            ("deployment", vec!["deployments", &one]),
         ] {
             let mut samples: Vec<_> = (0..asked.times(50, 10)).map(|_| ask(&home, &command)).collect();
             tell(&format!("ask.{name}_ns"), quantile(&mut samples, 0.5));

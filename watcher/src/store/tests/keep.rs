@@ -207,6 +207,55 @@ fn the_writer_forgets_while_it_has_nothing_else_to_do() {
     assert_eq!(reader(state.path()).last_number().unwrap(), 0);
 }
 
+/// Damages what one batch wrote, and shows what the next run says of it.
+#[track_caller]
+fn damaged(sql: &str) -> String {
+    let state = dir();
+    let delivered = Delivered {
+        app: None,
+        environment: None,
+        id: None,
+        phase: Phase::Finished,
+        commit: "a1b2c3".parse().unwrap(),
+        digest: [0; 32],
+        at: time(0),
+        deployment: DeploymentId("d".into()),
+    };
+    let batch =
+        entries([told_of("f", FindingState::Opened), news("d", "web", None, DeploymentStatus::Finished, 0)]);
+    record(state.path(), Batch { delivered: vec![delivered], ..batch });
+    past(state.path());
+    Connection::open(file(state.path())).unwrap().execute_batch(sql).unwrap();
+    let reader = reader(state.path());
+    let error = reader.past().err().or_else(|| reader.untold(SINK, 0, 9).err()).expect("it is noticed");
+    said(&error, state.path())
+}
+
+#[test]
+fn a_damaged_row_is_an_error_that_shows_it() {
+    assert_snapshot!(damaged("UPDATE findings SET body = '{\"finding\":1}'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `f` in `findings`: invalid type: integer `1`, expected a string at line 1 column 12 in `{"finding":1}`
+    hint: restart driftd: it moves the file aside and begins a new one
+    "#);
+    assert_snapshot!(damaged("UPDATE deployments SET commit_id = 'main'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `d` in `deployments`: `main` is not a commit: 6 to 64 hex digits are wanted
+    hint: restart driftd: it moves the file aside and begins a new one
+    "#);
+    assert_snapshot!(damaged("UPDATE deliveries SET digest = x'00'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `1` in `deliveries`: Conversion error from type Blob at index: 4, Cannot read 32 byte value out of 1 byte blob
+    hint: restart driftd: it moves the file aside and begins a new one
+    "#);
+    assert_snapshot!(damaged("UPDATE deliveries SET at = 'yesterday'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `1` in `deliveries`: failed to parse four digit integer as year: invalid digit, expected 0-9 but got y
+    hint: restart driftd: it moves the file aside and begins a new one
+    "#);
+    assert_snapshot!(damaged("DROP TRIGGER entries_are_not_changed; UPDATE entries SET body = '{}'"), @r#"
+    the store `STATE/driftd.db` holds a row that cannot be read: `1` in `entries`: missing field `time` at line 1 column 2 in `{}`
+    hint: restart driftd: it moves the file aside and begins a new one
+    "#);
+    assert_snapshot!(damaged("DROP TABLE captures"), @r#"the store `STATE/driftd.db` cannot be read: no such table: captures"#);
+}
+
 /// Damages what one run wrote, and gives what the next says of it, without the directory.
 fn begun_after(damage: impl FnOnce(&Path)) -> (TempDir, String) {
     let state = dir();
