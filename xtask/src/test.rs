@@ -14,6 +14,9 @@ pub struct Options {
     /// Leave the VM out
     #[arg(long)]
     no_vm: bool,
+    /// Write what came of the VM to docs/kernels.md, as `cargo xtask vm --all --write` does
+    #[arg(long, conflicts_with = "no_vm")]
+    write: bool,
 }
 
 /// The command.
@@ -32,7 +35,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     if options.no_vm {
         closing.push("scenarios in a VM: left out, as asked".to_owned());
     } else {
-        let report = vm::boot_all(&vm::Options::all())?;
+        let report = vm::boot_all(&vm::Options::all(options.write))?;
         closing.extend(report.closing);
         total += report.tally;
     }

@@ -59,9 +59,9 @@ pub struct Options {
 }
 
 impl Options {
-    /// Every boot, and nothing else asked for.
-    pub fn all() -> Options {
-        Options { all: true, ..Options::default() }
+    /// Every boot, and nothing else asked for but that what comes of it is written down.
+    pub fn all(write: bool) -> Options {
+        Options { all: true, write, ..Options::default() }
     }
 }
 
