@@ -1,6 +1,12 @@
 //! The wiring: builds the rooms, makes every channel, spawns, and drains at the end.
 
-use std::{io, path::Path, sync::mpsc::sync_channel, thread, time::Duration};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, mpsc::sync_channel},
+    thread,
+    time::Duration,
+};
 
 use anyhow::Context;
 use tokio::{
@@ -13,9 +19,9 @@ use crate::{
     config::Config,
     deploys::Ledger,
     heap,
-    http::{Posted, Question, StatusSocket, Webhook},
+    http::{Ask, News, Pages, Posted, Query, Question, Reading, StatusSocket, Webhook, answer_asks},
     kernel::{self, Answer, SlowReader},
-    model::{Entry, Key, Loss, Now, Started, Status, What},
+    model::{Entry, Key, Loss, Now, Started, What},
     probes::{self, Interest, Join, LinkPlan, Links, Plan},
     store::{self, Batch, Begun, Past, Reader, Work},
     watch::{Parts, Source, Sources, Watch},
@@ -39,11 +45,14 @@ const BATCHES: usize = 256;
 /// How many deliveries may wait for the loop; a sender beyond that is asked to come again.
 const DELIVERIES: usize = 64;
 
-/// How many status queries may wait for the loop.
+/// How many who want to know how things stand may wait for the loop.
 const QUERIES: usize = 16;
 
 /// How many who ask for a verdict may wait for the store.
 const QUESTIONS: usize = 16;
+
+/// How many who want to know what was recorded may wait for the thread that reads it.
+const ASKS: usize = 64;
 
 /// How many keys whose reading may block may wait for the loop.
 const ANSWERS: usize = 256;
@@ -69,8 +78,10 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let (work, work_inbox) = mpsc::channel(BATCHES);
     let (bell, rung) = sync_channel(1);
     let (deliveries, delivery_inbox) = mpsc::channel::<Posted>(DELIVERIES);
-    let (queries, query_inbox) = mpsc::channel::<oneshot::Sender<Status>>(QUERIES);
     let (questions, question_inbox) = mpsc::channel::<Question>(QUESTIONS);
+    let (queries, query_inbox) = mpsc::channel::<Query>(QUERIES);
+    let (asks, ask_inbox) = mpsc::channel::<Ask>(ASKS);
+    let (recording, news) = watch::channel(0);
     let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
     let (stop, stopped) = watch::channel(false);
     let trouble = store.trouble();
@@ -80,6 +91,10 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         None => None,
     };
     let socket = StatusSocket::bind(&config.socket)?;
+    let pages = match &config.http {
+        Some(settings) => Some(Pages::bind(settings).await?),
+        None => None,
+    };
     let wanted = probes::Options { ring: config.ring, foreign: options.foreign, log: options.verbose };
     let mut probing = probes::start(Path::new("/"), config.probes, wanted)?;
     let links = listen(&mut probing.plan, config.probes)?;
@@ -101,8 +116,11 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
             }
         })?
     };
-    let watching = started(&probing.plan, webhook.as_ref().map(Webhook::url));
     let interest = interest(&config);
+    let archive = Reader::open(&config.state)?.context("the store went away")?;
+    spawn("archive", move || answer_asks(&archive, ask_inbox))?;
+    let page = pages.as_ref().map(Pages::url);
+    let watching = Started { page, ..started(&probing.plan, webhook.as_ref().map(Webhook::url)) };
     let watch = build_watch(&mut config, past, slow, watching, now);
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
@@ -110,7 +128,15 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         spawn("verdicts", move || recall(&state, question_inbox))?;
         servers.spawn(webhook.serve(deliveries, questions, stopped.clone()));
     }
-    servers.spawn(socket.serve(queries, stopped));
+    let reading = Arc::new(Reading::new(queries, asks, news, &config.file, stopped.clone()));
+    match News::of(&config.state) {
+        Ok(recorded) => drop(spawn("news", move || recorded.spread(&recording))?),
+        Err(error) => tracing::warn!("the page does not move by itself: {error}"),
+    }
+    if let Some(pages) = pages {
+        servers.spawn(pages.serve(reading.clone(), stopped.clone()));
+    }
+    servers.spawn(socket.serve(reading, stopped));
 
     let mut sources = Sources {
         join: Join::new(interest, probing.hook(), probing.facts.host),
@@ -234,6 +260,7 @@ fn started(plan: &Plan, webhook: Option<String>) -> Started {
         // Patterns mean what is there: counted when all is looked at.
         keys: 0,
         webhook,
+        page: None,
     }
 }
 

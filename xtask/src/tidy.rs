@@ -28,7 +28,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("probes", &["model", "test_host"]),
     ("store", &["model"]),
     ("alerts", &["model", "store"]),
-    ("http", &["model", "config"]),
+    ("http", &["model", "config", "store"]),
     ("watch", &["model", "declared", "judge", "deploys", "kernel", "probes", "store", "http"]),
     (
         "daemon",

@@ -78,12 +78,14 @@ fn start(started: &Started) -> String {
 
 /// What is watched how and why, and where deployments are taken.
 fn details(started: &Started) -> impl Iterator<Item = String> {
-    let Started { sysctl, link, reasons, webhook, .. } = started;
+    let Started { sysctl, link, reasons, webhook, page, .. } = started;
     let deployments = webhook.as_ref().map(|url| format!("deployments: {url}"));
+    let page = page.as_ref().map(|url| format!("the page: {url}"));
     let reasons = reasons.iter().flat_map(|reason| reason.lines().map(str::to_owned));
     [format!("writes of sysctls: {sysctl}"), format!("MTUs: {link}")]
         .into_iter()
         .chain(deployments)
+        .chain(page)
         .chain(reasons)
 }
 

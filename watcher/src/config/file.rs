@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     duration,
+    http::{Http, http},
     node::{self, Entry, Tree},
     problem::{Problems, Wrong},
     rules, scalar,
@@ -19,12 +20,16 @@ use crate::model::{Probes, Retention, Rule};
 /// The configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
+    /// The name of the file, as sources have it.
+    pub file: Box<str>,
     /// The directory of the store (`state:`).
     pub state: PathBuf,
     /// The Unix socket of the daemon (`socket:`).
     pub socket: PathBuf,
     /// The listener for deployments (`webhook:`); none where the section is absent.
     pub webhook: Option<Webhook>,
+    /// The listener for reading (`http:`); none where the section is absent.
+    pub http: Option<Http>,
     /// Which probes are used (`probes:`).
     pub probes: Probes,
     /// How often every declared key is re-read (`sweep:`).
@@ -120,8 +125,18 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     Ok(parse(&path.display().to_string(), text)?)
 }
 
-pub(super) const FIELDS: [&str; 9] =
-    ["state", "socket", "webhook", "probes", "sweep", "ring", "deploy_timeout", "retention", "drift_rules"];
+pub(super) const FIELDS: [&str; 10] = [
+    "state",
+    "socket",
+    "webhook",
+    "http",
+    "probes",
+    "sweep",
+    "ring",
+    "deploy_timeout",
+    "retention",
+    "drift_rules",
+];
 
 /// Checks a text; `file` is the name it is shown under.
 ///
@@ -131,9 +146,11 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problems = Problems::new(file, text);
     let mut config = Config {
+        file: file.into(),
         state: "/var/lib/driftd".into(),
         socket: "/run/driftd/driftd.sock".into(),
         webhook: None,
+        http: None,
         probes: Probes::default(),
         sweep: Duration::from_secs(60),
         ring: DEFAULT_RING,
@@ -171,6 +188,7 @@ fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
         "state" => config.state = scalar::path(node, problems).unwrap_or_default(),
         "socket" => config.socket = socket(entry, problems).unwrap_or_default(),
         "webhook" => config.webhook = webhook(entry, problems),
+        "http" => config.http = http(entry, problems),
         "probes" => config.probes = scalar::choice(node, &PROBES, problems).unwrap_or_default(),
         "sweep" | "deploy_timeout" => {
             let read = |text: &str| duration::at_least(SECOND, text);

@@ -4,12 +4,13 @@
 //! [`load`] reads the one file and no other. What a key or an expectation is, `model` says.
 //!
 //! The way of a text: `node` turns YAML into a tree that keeps the place of everything, and knows no field;
-//! `file`, `webhook`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they do not;
+//! `file`, `webhook`, `http`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they do not;
 //! `scalar` and `duration` read single values.
 
 mod callers;
 mod duration;
 mod file;
+mod http;
 mod name_pattern;
 mod node;
 mod problem;
@@ -22,6 +23,7 @@ mod webhook;
 
 pub use callers::Callers;
 pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse};
+pub use http::Http;
 pub use name_pattern::NamePattern;
 pub use problem::{Problem, Problems, Span};
 pub use sender::{Credential, Only, Proof, Sender};

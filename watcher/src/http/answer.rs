@@ -124,6 +124,11 @@ impl Refused {
         }
     }
 
+    /// The request is not meant for this host, or not made by who may make it.
+    pub fn not_for_us(reason: String) -> Refused {
+        Refused::new(StatusCode::MISDIRECTED_REQUEST, "nothing is served to this request", reason)
+    }
+
     /// It cannot be taken now; the same request is welcome later.
     pub fn later(reason: impl Into<String>) -> Refused {
         Refused {
@@ -149,6 +154,13 @@ impl Refused {
                 format!("its address is not heard for another {seconds} s"),
             )
         }
+    }
+
+    /// The answer for a caller who may know the reason.
+    pub fn answer_openly(self) -> Answer {
+        let mut answer = json(self.status, &Said { error: self.reason.into() });
+        answer.headers_mut().extend(self.header);
+        answer
     }
 
     /// The answer for the caller.

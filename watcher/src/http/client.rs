@@ -12,7 +12,7 @@ use hyper::{Request, StatusCode, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
 use tokio::{net::UnixStream, time::timeout};
 
-use super::{answer::Said, status::PATH};
+use super::{answer::Said, reading::STATUS};
 use crate::model::Status;
 
 /// For the whole of it. The daemon answers from memory, or says within 15 s that it cannot.
@@ -112,7 +112,7 @@ async fn fetch(path: &Path) -> Result<Status, ClientError> {
 async fn answer(stream: UnixStream) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // The host is a formality of HTTP/1.1: on a Unix socket there is none.
-    let request = Request::get(PATH).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
+    let request = Request::get(STATUS).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
     let asked = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, LONGEST).collect().await?.to_bytes();

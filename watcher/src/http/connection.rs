@@ -16,9 +16,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use hyper::{
-    Request,
-    body::Incoming,
+    Request, Response,
+    body::{Body, Incoming},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -184,12 +185,16 @@ fn tell(ended: Result<(), JoinError>) {
 ///
 /// # Errors
 /// The peer did not speak HTTP/1, was too slow to say what it wants, or went away.
-pub async fn serve<F: Future<Output = Answer>>(
+pub async fn serve<B, F>(
     io: impl AsyncRead + AsyncWrite + Unpin,
     limits: &Limits,
     stop: watch::Receiver<bool>,
     answer: impl Fn(Request<Incoming>) -> F + Unpin,
-) -> hyper::Result<()> {
+) -> hyper::Result<()>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
+    F: Future<Output = Response<B>>,
+{
     let service = service_fn(|request| {
         let answer = answer(request);
         Box::pin(async move { Ok::<_, Infallible>(answer.await) })

@@ -1,4 +1,4 @@
-//! HTTP: the webhook listener, and the socket that answers `driftd status`.
+//! HTTP: the webhook listener, and what is there to read, on a socket and on loopback.
 //!
 //! Limits come first, then the signature, then the meaning. Nothing in this room decides what a delivery does: it
 //! hands it to the loop with a reply channel and says what came back.
@@ -10,6 +10,7 @@ mod client;
 mod connection;
 mod counts;
 mod door;
+mod reading;
 mod secrets;
 mod senders;
 pub mod signature;
@@ -24,6 +25,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 pub use client::{ClientError, fetch_status};
 pub use door::{Door, DoorError, Opened, Opening, PATH};
+pub use reading::{Ask, News, NewsError, Pages, Query, Reading, answer_asks};
 pub use secrets::{Secret, SecretError};
 pub use status::StatusSocket;
 pub use tls::{TlsError, make_own};

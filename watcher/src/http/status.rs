@@ -1,6 +1,6 @@
-//! The status socket: `GET /api/v1/status` on a Unix socket that only its owner can open.
+//! The status socket: what is there to read, on a Unix socket that only its owner can open.
 //!
-//! Nothing here knows the state of the daemon: each request asks the loop for it.
+//! Nothing here knows what is read, nor the state of the daemon.
 
 use std::{
     fs, io,
@@ -10,32 +10,23 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
-use hyper::{Method, Request, StatusCode, body::Incoming};
 use rustix::{
     fs::{Mode, fchmod},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
 };
-use tokio::{
-    net::UnixListener,
-    sync::{mpsc, oneshot, watch},
-    time::timeout,
-};
+use tokio::{net::UnixListener, sync::watch};
+use tokio_io_timeout::TimeoutStream;
 
 use super::{
     HttpError,
-    answer::{Answer, Refused, json},
     connection::{self, Limits, Seat},
+    reading::{Guard, LIMITS as READING, Reading, STALL, answer},
 };
-use crate::model::Status;
-
-/// The one path.
-pub(super) const PATH: &str = "/api/v1/status";
 
 /// The socket is for people at a terminal: a few at once are plenty.
-const LIMITS: Limits = Limits { connections: 16, whole: Duration::from_secs(30), ..Limits::USUAL };
+const LIMITS: Limits = Limits { connections: 16, ..READING };
 
 /// The kernel's queue of those who wait to be accepted.
 const BACKLOG: i32 = 16;
@@ -64,16 +55,17 @@ impl StatusSocket {
         Ok(StatusSocket { listener, path: path.to_owned(), limits: LIMITS })
     }
 
-    /// Serves until asked to stop, and removes the socket then. Nothing waits for room in `queries`.
-    pub async fn serve(self, queries: mpsc::Sender<oneshot::Sender<Status>>, stop: watch::Receiver<bool>) {
+    /// Serves until asked to stop, and removes the socket then.
+    pub async fn serve(self, reading: Arc<Reading>, stop: watch::Receiver<bool>) {
         let StatusSocket { listener, path, limits } = self;
-        let queries = Arc::new(queries);
         let serve = |(stream, _), seat: Seat| {
             // Who may open the socket is root: none makes room for another.
             seat.keep();
-            let (queries, stop) = (queries.clone(), stop.clone());
+            let (reading, stop) = (reading.clone(), stop.clone());
             async move {
-                let answer = |request| answer(request, &queries, &limits);
+                let answer = |request| answer(&reading, request, &Guard::Socket, &limits);
+                let mut stream = Box::pin(TimeoutStream::new(stream));
+                stream.as_mut().set_write_timeout_pinned(Some(STALL));
                 if let Err(error) = connection::serve(stream, &limits, stop, answer).await {
                     tracing::debug!("a connection to the status socket ended early: {error}");
                 }
@@ -117,81 +109,25 @@ fn bound(path: &Path) -> rustix::io::Result<std::os::unix::net::UnixListener> {
     Ok(socket.into())
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    queries: &mpsc::Sender<oneshot::Sender<Status>>,
-    limits: &Limits,
-) -> Answer {
-    status(request, queries, limits).await.map_or_else(
-        |refused| {
-            tracing::warn!(status = refused.status.as_u16(), "the status was not given: {}", refused.reason);
-            refused.answer()
-        },
-        |status| json(StatusCode::OK, &status),
-    )
-}
-
-async fn status(
-    request: Request<Incoming>,
-    queries: &mpsc::Sender<oneshot::Sender<Status>>,
-    limits: &Limits,
-) -> Result<Status, Refused> {
-    if request.uri().path() != PATH {
-        return Err(Refused::not_here(request.uri().path()));
-    }
-    if request.method() != Method::GET {
-        return Err(Refused::method(request.method(), "GET"));
-    }
-    let (reply, status) = oneshot::channel();
-    queries.try_send(reply).map_err(|full| Refused::later(format!("the loop takes no query: {full}")))?;
-    timeout(limits.request, status)
-        .await
-        .map_err(|_| Refused::later("the loop did not answer in time"))?
-        .map_err(|_| Refused::later("the loop stopped before it answered"))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{os::unix::fs::PermissionsExt, time::Duration};
 
-    use tokio::net::UnixStream;
+    use tokio::{net::UnixStream, sync::mpsc};
 
     use super::{
-        super::{ClientError, fetch_status, testing::exchange},
+        super::{
+            ClientError, Query, fetch_status,
+            testing::{exchange, sample_status},
+        },
         *,
     };
-    use crate::model::{Started, VerdictStatus};
-
-    fn sample() -> Status {
-        Status {
-            unreadable: Vec::new(),
-            watching: Started {
-                version: "0.1.0".into(),
-                sysctl: "kprobe".into(),
-                link: "netlink".into(),
-                reasons: vec!["the kernel offers kprobes".into()],
-                keys: 3,
-                webhook: None,
-            },
-            since: "2026-01-31T12:00:00Z".parse().unwrap(),
-            status: VerdictStatus::Synced,
-            deployment: None,
-            window: None,
-            findings: Vec::new(),
-            last_sweep: None,
-            blind: None,
-            unrecorded: None,
-            losses: 1,
-            undeclared: 2,
-            foreign: 3,
-        }
-    }
 
     struct Daemon {
         dir: tempfile::TempDir,
         stop: watch::Sender<bool>,
         serving: tokio::task::JoinHandle<()>,
-        queries: mpsc::Receiver<oneshot::Sender<Status>>,
+        queries: mpsc::Receiver<Query>,
     }
 
     impl Daemon {
@@ -200,7 +136,8 @@ mod tests {
             let (stop, stopped) = watch::channel(false);
             let (asking, queries) = mpsc::channel(1);
             let socket = StatusSocket::bind(&dir.path().join("run/driftd.sock")).unwrap();
-            let serving = tokio::spawn(StatusSocket { limits, ..socket }.serve(asking, stopped));
+            let reading = Reading::new(asking, mpsc::channel(1).0, watch::channel(0).1, "c", stopped.clone());
+            let serving = tokio::spawn(StatusSocket { limits, ..socket }.serve(Arc::new(reading), stopped));
             Daemon { dir, stop, serving, queries }
         }
 
@@ -218,8 +155,9 @@ mod tests {
         let mut daemon = Daemon::start(LIMITS);
         let path = daemon.path();
         let asked = tokio::spawn(async move { fetch_status(&path).await });
-        daemon.queries.recv().await.unwrap().send(sample()).unwrap();
-        assert_eq!(asked.await.unwrap().unwrap(), sample());
+        let Some(Query::Status(reply)) = daemon.queries.recv().await else { panic!("another query") };
+        reply.send(sample_status()).unwrap();
+        assert_eq!(asked.await.unwrap().unwrap(), sample_status());
     }
 
     #[tokio::test]
@@ -231,13 +169,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_but_the_status_is_served() {
+    async fn it_is_read_from_and_nothing_else() {
         let daemon = Daemon::start(LIMITS);
-        let lost = daemon.said("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        let lost = daemon.said("GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n").await;
         assert!(lost.starts_with("HTTP/1.1 404 "), "{lost}");
         let posted =
             daemon.said("POST /api/v1/status HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
-        assert!(posted.starts_with("HTTP/1.1 405 ") && posted.contains("allow: GET\r\n"), "{posted}");
+        assert!(posted.starts_with("HTTP/1.1 405 ") && posted.contains("allow: GET, HEAD\r\n"), "{posted}");
     }
 
     #[tokio::test]

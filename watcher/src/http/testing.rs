@@ -7,6 +7,8 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::model::{Started, Status, VerdictStatus};
+
 /// Sends these bytes and reads until the server closes; what was read.
 ///
 /// The server may close while we still send, so a refused write is no failure: what it said is.
@@ -58,4 +60,31 @@ pub fn logged<T>(code: impl FnOnce() -> T) -> (T, String) {
     let done = code();
     drop(guard);
     (done, log.text())
+}
+
+/// A state in which nothing departs.
+pub fn sample_status() -> Status {
+    Status {
+        unreadable: Vec::new(),
+        watching: Started {
+            version: "0.1.0".into(),
+            sysctl: "kprobe".into(),
+            link: "netlink".into(),
+            reasons: vec!["the kernel offers kprobes".into()],
+            keys: 3,
+            webhook: None,
+            page: None,
+        },
+        since: "2026-01-31T12:00:00Z".parse().unwrap(),
+        status: VerdictStatus::Synced,
+        deployment: None,
+        window: None,
+        findings: Vec::new(),
+        last_sweep: None,
+        blind: None,
+        unrecorded: None,
+        losses: 1,
+        undeclared: 2,
+        foreign: 3,
+    }
 }

@@ -154,6 +154,9 @@ pub struct Started {
     pub keys: usize,
     /// Where the webhook listens.
     pub webhook: Option<String>,
+    /// Where the page is, beside the socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
 }
 
 /// A deployment moved.
@@ -174,7 +177,7 @@ pub struct DeploymentNews {
 }
 
 /// What became of a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeploymentStatus {
     /// Its window is open.
@@ -330,7 +333,7 @@ pub struct Sweep {
 }
 
 /// Why a sweep was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SweepReason {
     /// driftd started.

@@ -84,7 +84,7 @@ pub enum OwnerKind {
 }
 
 /// How a change was noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SeenBy {
     /// kprobe and kretprobe.

@@ -3,6 +3,7 @@
 //! Nothing here reads a file, a socket or a clock. The types carry their `serde` form, because one
 //! definition then serves Rust, the rows of the store and the lines that people and programs read.
 
+mod counters;
 mod deployment;
 mod entry;
 mod finding;
@@ -15,7 +16,9 @@ mod snapshot;
 mod status;
 mod time;
 mod value;
+mod watched;
 
+pub use counters::Counters;
 pub use deployment::{
     Announcement, Delivered, Deployment, DeploymentId, InvalidRevision, Phase, Receipt, Refusal, Revision,
     Verdict, VerdictStatus,
@@ -26,7 +29,7 @@ pub use entry::{
 };
 pub use finding::{Cause, Finding, FindingId, FindingState};
 pub use hint::{Hint, Owner, OwnerKind, Probes, SeenBy, Write, Writer};
-pub use key::{InvalidKey, Key, Pattern};
+pub use key::{InvalidKey, Key, Pattern, Surface};
 pub use known::Known;
 pub use retention::Retention;
 pub use rule::{Expectation, IfAbsent, Margin, Rule, Severity, Source};
@@ -34,3 +37,4 @@ pub use snapshot::{Expected, Snapshot};
 pub use status::Status;
 pub use time::{Boottime, Now};
 pub use value::{InvalidQuantity, Quantity, Value};
+pub use watched::{RuleStanding, Standing, Watched};

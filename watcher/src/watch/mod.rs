@@ -7,6 +7,7 @@ mod appear;
 mod confirm;
 mod deliver;
 mod links;
+mod query;
 mod run;
 mod snapshot;
 mod sweep;
@@ -22,7 +23,6 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 pub use run::{Source, Sources, drain, run};
-use tokio::sync::oneshot;
 
 use self::{
     deliver::Verdicts,
@@ -32,12 +32,12 @@ use self::{
 };
 use crate::{
     deploys::{Ledger, Passed},
-    http::Delivery,
+    http::{Delivery, Query},
     judge::State,
     kernel::{Answer, Reader, SlowReader},
     model::{
-        Boottime, Entry, Hint, IfAbsent, Ignored, Key, Loss, Now, Owner, Pattern, Rule, Started, Status,
-        SweepReason, VerdictStatus, What, Write,
+        Boottime, Counters, Entry, Hint, IfAbsent, Ignored, Key, Loss, Now, Owner, Pattern, Rule, Started,
+        Status, SweepReason, VerdictStatus, What, Write,
     },
     probes::{News, Tally},
     store::{Batch, Past},
@@ -62,7 +62,7 @@ pub enum Input {
     /// An authentic message counted for nothing.
     Ignored(Ignored),
     /// Somebody wants to know how things stand.
-    Status(oneshot::Sender<Status>),
+    Query(Query),
     /// A moment has come that [`Watch::deadline`] named.
     Tick,
 }
@@ -120,6 +120,7 @@ pub struct Watch {
     saw_the_boot: bool,
     batch: Batch,
     status: Status,
+    counters: Counters,
     offset: Option<SignedDuration>,
 }
 
@@ -179,6 +180,7 @@ impl Watch {
             saw_the_boot: saw_the_boot(past.last, now),
             batch: Batch::default(),
             offset: None,
+            counters: Counters::default(),
             status: Status {
                 watching,
                 since: now.wall,
@@ -280,7 +282,7 @@ impl Watch {
                     self.tell(now, What::Ignored(message));
                 }
             }
-            Input::Status(reply) => drop(reply.send(self.status())),
+            Input::Query(query) => self.answer(query),
             Input::Tick => {}
         }
         self.due(now);
@@ -450,23 +452,8 @@ impl Watch {
     }
 
     fn tell(&mut self, now: Now, what: What) {
+        self.counters.count(&what);
         self.batch.entries.push(Entry { time: now.wall, what });
-    }
-
-    fn status(&self) -> Status {
-        let (findings, unreadable) = (self.findings(), self.unreadable_keys());
-        let news = |deployment: &crate::model::Deployment, status| deployment.news(status);
-        Status {
-            status: match findings.is_empty() && unreadable.is_empty() {
-                true => VerdictStatus::Synced,
-                false => VerdictStatus::OutOfSync,
-            },
-            findings,
-            unreadable,
-            deployment: self.ledger.in_force().map(|d| news(d, crate::model::DeploymentStatus::Finished)),
-            window: self.ledger.window().map(|d| news(d, crate::model::DeploymentStatus::Started)),
-            ..self.status.clone()
-        }
     }
 }
 

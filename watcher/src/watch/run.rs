@@ -8,14 +8,14 @@ use std::{
 
 use tokio::{
     io::unix::AsyncFd,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
 };
 
 use super::{Counts, Input, Watch, links::AFTER_NETLINK};
 use crate::{
-    http::Posted,
+    http::{Posted, Query},
     kernel::{Answer, now},
-    model::{Boottime, Status},
+    model::Boottime,
     probes::{self, Canary, Counter, Join, Links, Loaded},
     store::{Batch, Work},
 };
@@ -48,8 +48,8 @@ pub struct Sources {
     pub links: Option<Source<Links>>,
     /// The webhook.
     pub deliveries: mpsc::Receiver<Posted>,
-    /// The status socket.
-    pub queries: mpsc::Receiver<oneshot::Sender<Status>>,
+    /// Those who want to know how things stand.
+    pub queries: mpsc::Receiver<Query>,
     /// Keys whose reading may block.
     pub answers: mpsc::Receiver<Answer>,
     /// Why the store cannot be written, as long as that is so.
@@ -168,7 +168,7 @@ impl Sources {
                 Posted::Ignored(message) => vec![Input::Ignored(message)],
             },
             Ok(()) = trouble.changed() => vec![Input::Recording(trouble.borrow_and_update().clone())],
-            Some(query) = queries.recv() => vec![Input::Status(query)],
+            Some(query) = queries.recv() => vec![Input::Query(query)],
             () = at(deadline) => {
                 let mut inputs = self.heard(watch.is_sweep_due(now().boot));
                 let mut hints = Vec::new();

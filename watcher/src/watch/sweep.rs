@@ -71,11 +71,12 @@ impl Watch {
         }
         let Some(sweep) = self.sweep.take() else { return };
         self.status.last_sweep = Some(now.wall);
+        let took = crate::kernel::now().boot.since(sweep.started);
+        self.counters.sweep(sweep.reason, took);
         // One a minute that found nothing is for `status`, not for a line.
         if sweep.reason == SweepReason::Timer && sweep.changed == 0 {
             return;
         }
-        let took = crate::kernel::now().boot.since(sweep.started);
         self.tell(
             now,
             What::Sweep(Sweep {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{
-    super::{Callers, Config, Credential, Tls, Webhook},
+    super::{Callers, Config, Credential, Http, Tls, Webhook},
     good,
 };
 use crate::model::{Expectation, Margin, Probes, Retention, Rule, Severity, Source};
@@ -26,6 +26,7 @@ webhook:
   certificate: /etc/driftd/tls.pem
   key: /etc/driftd/tls.key
   secrets: [/etc/driftd/secret, /etc/driftd/secret.old]
+http: { listen: "[::1]:9757", hosts: [DB1.example.org, db1] }
 drift_rules:
   short: "vm.swappiness"
   equal:
@@ -101,6 +102,8 @@ fn every_field_arrives() {
         ("/srv/driftd".as_ref(), "/run/d.sock".as_ref())
     );
     assert_eq!(config.webhook, Some(webhook));
+    let hosts = vec!["db1.example.org".into(), "db1".into()];
+    assert_eq!(config.http, Some(Http { listen: "[::1]:9757".parse().unwrap(), hosts }));
     assert_eq!((config.probes, config.ring), (Probes::Kprobe, 65_536));
     assert_eq!((config.sweep, config.deploy_timeout), (Duration::from_secs(10), Duration::from_secs(3600)));
     let kept = Retention { age: Duration::from_secs(30 * 24 * 3600), size: 64 << 20 };
@@ -109,13 +112,13 @@ fn every_field_arrives() {
 
     let quantity = |text: &str| text.parse().unwrap();
     let expected = [
-        ("short", Expectation::Captured(None), 14),
-        ("equal", Expectation::Equal("1".into()), 17),
-        ("one-of", Expectation::OneOf(vec!["1".into(), "2".into()]), 22),
-        ("range", Expectation::Range { min: Some(quantity("2GiB")), max: Some(quantity("64GiB")) }, 27),
-        ("near", Expectation::Near(quantity("1000000"), Margin::Percent(500)), 31),
-        ("near_captured", Expectation::Captured(Some(Margin::Absolute(quantity("4096")))), 35),
-        ("captured", Expectation::Captured(None), 36),
+        ("short", Expectation::Captured(None), 15),
+        ("equal", Expectation::Equal("1".into()), 18),
+        ("one-of", Expectation::OneOf(vec!["1".into(), "2".into()]), 23),
+        ("range", Expectation::Range { min: Some(quantity("2GiB")), max: Some(quantity("64GiB")) }, 28),
+        ("near", Expectation::Near(quantity("1000000"), Margin::Percent(500)), 32),
+        ("near_captured", Expectation::Captured(Some(Margin::Absolute(quantity("4096")))), 36),
+        ("captured", Expectation::Captured(None), 37),
     ];
     for (rule, (name, expectation, line)) in config.rules.iter().zip(&expected) {
         assert_eq!((&*rule.name, &rule.expectation), (*name, expectation));

@@ -1,6 +1,6 @@
 //! What a file may not say, and how it is answered.
 
-use super::super::{file, parse, rules, webhook};
+use super::super::{file, http, parse, rules, webhook};
 
 #[test]
 fn all_mistakes_of_a_file_are_told_at_once() {
@@ -139,7 +139,7 @@ fn check_rule(field: &str, told: &str) {
 
 #[test]
 fn a_mistake_at_the_top_says_what_was_found_and_what_was_wanted() {
-    let top = "`state`, `socket`, `webhook`, `probes`, `sweep`, `ring`, `deploy_timeout`, `retention`, `drift_rules`";
+    let top = "`state`, `socket`, `webhook`, `http`, `probes`, `sweep`, `ring`, `deploy_timeout`, `retention`, `drift_rules`";
     check("- a", &format!("1:1 found a list, wanted a map | at the top stand {top}"));
     check(
         "rules: {}",
@@ -369,6 +369,7 @@ fn a_mistake_met_through_an_alias_is_told_once() {
 fn every_field_that_a_hint_offers_is_taken() {
     for (fields, before, wanted) in [
         (&file::FIELDS[..], "", "a field of the configuration"),
+        (&http::FIELDS[..], "http:\n  ", "a field of `http`"),
         (&webhook::FIELDS[..], "webhook:\n  ", "a field of `webhook`"),
         (&rules::FIELDS[..], "drift_rules:\n  r:\n    ", "a field of a rule"),
     ] {
@@ -385,5 +386,34 @@ fn every_field_that_a_hint_offers_is_taken() {
                 .count(),
             1
         );
+    }
+}
+
+#[test]
+fn what_is_read_without_a_credential_is_served_on_loopback_only() {
+    for (text, wanted) in [
+        (
+            "http: {listen: 0.0.0.0:9757}",
+            "1:16 found `0.0.0.0:9757`, wanted a loopback address and a port, as in `127.0.0.1:9757` | what is served \
+             here asks for no credential: for other hosts, let a proxy on this one ask for it",
+        ),
+        (
+            "http: {listen: localhost:9757}",
+            "1:16 found `localhost:9757`, wanted a loopback address and a port, as in `127.0.0.1:9757` | an address and \
+             not a name; IPv6 as in `\"[::1]:9757\"`",
+        ),
+        (
+            "http: {hosts: a}",
+            "1:1 found `http` without `listen`, wanted `listen` in it | an address and a port, as in `listen: \
+             127.0.0.1:9757`",
+        ),
+        (
+            "http: {listen: 127.0.0.1:9757, hosts: [\"https://a\"]}",
+            "1:40 found `https://a`, wanted a host name, as in `db1.example.org` | the name alone, without a scheme and \
+             a port",
+        ),
+        ("http: 9757", "1:7 found `9757`, wanted a map with `listen`"),
+    ] {
+        check(text, wanted);
     }
 }

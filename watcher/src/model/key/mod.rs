@@ -2,6 +2,7 @@
 
 mod parse;
 mod pattern;
+mod surface;
 mod sysctl;
 #[cfg(test)]
 mod tests;
@@ -10,11 +11,11 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::pattern::Pattern;
 use self::{
     parse::check_components,
     sysctl::{ACTS_ON_READ, LITERAL_SYSCTLS, MOVING_SYSCTLS, column_index, is_flush, is_secret, swap},
 };
+pub use self::{pattern::Pattern, surface::Surface};
 
 /// One piece of kernel state.
 ///

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::{Input, Parts, Watch};
 use crate::{
     deploys::Ledger,
-    http::Delivery,
+    http::{Delivery, Query},
     kernel::{Answer, Reader, SlowReader},
     model::{
         Announcement, Boottime, Entry, Expectation, Finding, FindingState, Hint, Key, Now, Owner, Phase,
@@ -224,7 +224,7 @@ impl Host {
     /// How things stand.
     pub fn status(&mut self) -> Status {
         let (reply, mut status) = oneshot::channel();
-        assert_eq!(self.handle(Input::Status(reply)), NOTHING);
+        assert_eq!(self.handle(Input::Query(Query::Status(reply))), NOTHING);
         status.try_recv().unwrap()
     }
 
@@ -360,6 +360,7 @@ fn watch(
         reasons: Vec::new(),
         keys: 0,
         webhook: None,
+        page: None,
     };
     let parts = Parts {
         rules: rules.to_vec(),

@@ -1,0 +1,162 @@
+//! The metrics, in the text format of Prometheus (https://prometheus.io/docs/instrumenting/exposition_formats/), under
+//! its names for things (https://prometheus.io/docs/practices/naming/).
+//!
+//! Labels are words of our own, never what came from outside: the number of series has a bound. A series whose count is
+//! zero is there from the start where its labels are few, so that a rate over it means something.
+
+use std::fmt::{Display, Write};
+
+use jiff::Timestamp;
+
+use crate::model::{Counters, DeploymentStatus, Severity, Status, SweepReason, TouchReason, VerdictStatus};
+
+/// The type of the text.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All of it. `delivered` is when the deployment that was delivered last came into force.
+pub fn text(status: &Status, counters: &Counters, delivered: Option<Timestamp>) -> String {
+    let mut page = Page::default();
+    let watching = &status.watching;
+
+    page.metric("build_info", "gauge", "The running driftd.");
+    page.series(&[("version", &watching.version)], 1);
+    page.metric("watching_info", "gauge", "How writes of sysctls and changes of MTUs are noticed.");
+    page.series(&[("link", &watching.link), ("sysctl", &watching.sysctl)], 1);
+    page.one("start_time_seconds", "gauge", "When driftd started.", seconds(status.since));
+
+    let synced = u8::from(status.status == VerdictStatus::Synced);
+    page.one("in_sync", "gauge", "Whether all that is declared is in force.", synced);
+    page.one("keys", "gauge", "Keys that are declared.", watching.keys);
+    page.one("unreadable_keys", "gauge", "Declared keys that cannot be read.", status.unreadable.len());
+    page.metric("findings_open", "gauge", "Findings that are open.");
+    for severity in SEVERITIES {
+        let open = status.findings.iter().filter(|finding| finding.severity == severity).count();
+        page.series(&[("severity", &word(severity))], open);
+    }
+    page.metric("findings_opened_total", "counter", "Findings that opened.");
+    for severity in SEVERITIES {
+        page.series(&[("severity", &word(severity))], count(&counters.opened, &severity));
+    }
+    page.one("findings_healed_total", "counter", "Findings that healed.", counters.healed);
+
+    page.metric("changes_total", "counter", "Changes, by where and how they were noticed.");
+    for ((surface, seen_by), count) in &counters.changes {
+        page.series(&[("seen_by", &seen_by.as_str()), ("surface", &surface.as_str())], count);
+    }
+    page.metric("touches_total", "counter", "Writes that changed nothing.");
+    for reason in [TouchReason::Equal, TouchReason::Refused, TouchReason::Restored, TouchReason::Ineffective]
+    {
+        page.series(&[("reason", &reason.as_str())], count(&counters.touches, &reason));
+    }
+    page.one(
+        "undeclared_writes_total",
+        "counter",
+        "Writes of keys that are not declared.",
+        status.undeclared,
+    );
+    let foreign = "Writes of keys that belong to another namespace.";
+    page.one("foreign_writes_total", "counter", foreign, status.foreign);
+    page.one("losses_total", "counter", "How often something was missed.", status.losses);
+    let blind = "Whether the probes see nothing now.";
+    page.one("blind", "gauge", blind, u8::from(status.blind.is_some()));
+
+    page.metric("sweep_duration_seconds", "summary", "How long it takes to read every declared key.");
+    page.named("sweep_duration_seconds_sum", &[], counters.swept_for.as_secs_f64());
+    page.named("sweep_duration_seconds_count", &[], counters.sweeps.values().sum::<u64>());
+    page.metric("sweeps_total", "counter", "Sweeps, by why they were made.");
+    for reason in [
+        SweepReason::Start,
+        SweepReason::Timer,
+        SweepReason::Loss,
+        SweepReason::Deployment,
+        SweepReason::Jump,
+    ] {
+        page.series(&[("reason", &reason.as_str())], count(&counters.sweeps, &reason));
+    }
+    if let Some(last) = status.last_sweep {
+        page.one("last_sweep_timestamp_seconds", "gauge", "When the last sweep ended.", seconds(last));
+    }
+
+    page.metric("deployments_total", "counter", "Phases of deployments that were delivered.");
+    for status in [
+        DeploymentStatus::Started,
+        DeploymentStatus::Finished,
+        DeploymentStatus::Failed,
+        DeploymentStatus::TimedOut,
+    ] {
+        page.series(&[("status", &status.as_str())], count(&counters.deployments, &status));
+    }
+    page.metric("verdicts_total", "counter", "Verdicts on deployments.");
+    for status in [VerdictStatus::Synced, VerdictStatus::OutOfSync] {
+        page.series(&[("status", &status.as_str())], count(&counters.verdicts, &status));
+    }
+    let ignored = "Authentic messages that counted for nothing.";
+    page.one("ignored_messages_total", "counter", ignored, counters.ignored);
+    let window = "Whether a deployment is under way.";
+    page.one("deploy_window_open", "gauge", window, u8::from(status.window.is_some()));
+    if let Some(delivered) = delivered {
+        let help = "When the deployment that was delivered last came into force.";
+        page.one("deployment_timestamp_seconds", "gauge", help, seconds(delivered));
+    }
+    page.text
+}
+
+const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Info => "info",
+        Severity::Warning => "warning",
+        Severity::Critical => "critical",
+    }
+}
+
+fn count<L: Ord>(counts: &std::collections::BTreeMap<L, u64>, label: &L) -> u64 {
+    counts.get(label).copied().unwrap_or(0)
+}
+
+/// Seconds since 1970, with their fraction.
+fn seconds(time: Timestamp) -> f64 {
+    time.as_millisecond() as f64 / 1000.0
+}
+
+/// The text as it grows: metric after metric, each with its series.
+#[derive(Default)]
+struct Page {
+    text: String,
+    metric: String,
+}
+
+impl Page {
+    /// Begins a metric.
+    fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        self.metric = name.to_owned();
+        let _ = writeln!(self.text, "# HELP driftd_{name} {help}\n# TYPE driftd_{name} {kind}");
+    }
+
+    /// A series of the metric that was begun last.
+    fn series(&mut self, labels: &[(&str, &dyn Display)], value: impl Display) {
+        let metric = std::mem::take(&mut self.metric);
+        self.named(&metric, labels, value);
+        self.metric = metric;
+    }
+
+    fn named(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {
+        let label = |(name, value): &(&str, &dyn Display)| format!("{name}=\"{}\"", escaped(value));
+        let labels = match labels {
+            [] => String::new(),
+            labels => format!("{{{}}}", labels.iter().map(label).collect::<Vec<_>>().join(",")),
+        };
+        let _ = writeln!(self.text, "driftd_{name}{labels} {value}");
+    }
+
+    /// A metric with one series.
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.metric(name, kind, help);
+        self.series(&[], value);
+    }
+}
+
+fn escaped(value: &dyn Display) -> String {
+    value.to_string().replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n")
+}

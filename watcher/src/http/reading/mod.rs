@@ -1,0 +1,92 @@
+//! Reading over HTTP: how things stand, what was recorded, and a page that shows both. On the Unix socket and, where
+//! the configuration has `http:`, on loopback.
+//!
+//! Nothing here changes anything, and nothing here keeps state: what is so is asked of the loop, what was is read from
+//! the store. Everything is bounded: connections, streams, how much one answer holds, how long it may take.
+
+mod archive;
+mod feed;
+mod guard;
+mod listener;
+mod metrics;
+mod news;
+mod page;
+mod parameters;
+mod routes;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub use archive::{Ask, answer_asks};
+pub use guard::Guard;
+pub use listener::{LIMITS, Pages, STALL};
+pub use news::{News, NewsError};
+pub use routes::{STATUS, answer};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::{answer::Refused, connection::Limits};
+use crate::model::{Counters, Status, Watched};
+
+/// A question to the loop: how things stand.
+#[derive(Debug)]
+pub enum Query {
+    /// At a glance.
+    Status(oneshot::Sender<Status>),
+    /// At a glance, with what was counted.
+    Figures(oneshot::Sender<(Status, Counters)>),
+    /// Every declared key.
+    Keys(oneshot::Sender<Vec<Watched>>),
+}
+
+/// How many streams there are at once; each holds a connection.
+const STREAMS: usize = 16;
+
+/// What all that is read is read from.
+pub struct Reading {
+    queries: mpsc::Sender<Query>,
+    asks: mpsc::Sender<Ask>,
+    news: watch::Receiver<u64>,
+    streams: Arc<Semaphore>,
+    server: Box<str>,
+    config: Box<str>,
+    stop: watch::Receiver<bool>,
+}
+
+impl Reading {
+    /// `config` is the name of the configuration as sources have it; `news` moves whenever something was recorded.
+    pub fn new(
+        queries: mpsc::Sender<Query>,
+        asks: mpsc::Sender<Ask>,
+        news: watch::Receiver<u64>,
+        config: &str,
+        stop: watch::Receiver<bool>,
+    ) -> Reading {
+        Reading {
+            queries,
+            asks,
+            news,
+            streams: Arc::new(Semaphore::new(STREAMS)),
+            server: rustix::system::uname().nodename().to_string_lossy().into(),
+            config: config.into(),
+            stop,
+        }
+    }
+
+    /// Asks the loop. Nothing waits for room in its channel.
+    async fn query<T>(
+        &self,
+        limits: &Limits,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<T, Refused> {
+        let (reply, answer) = oneshot::channel();
+        self.queries
+            .try_send(query(reply))
+            .map_err(|full| Refused::later(format!("the loop takes no query: {full}")))?;
+        tokio::time::timeout(limits.request, answer)
+            .await
+            .map_err(|_| Refused::later("the loop did not answer in time"))?
+            .map_err(|_| Refused::later("the loop stopped before it answered"))
+    }
+}
