@@ -9,13 +9,14 @@ use std::{
 };
 
 use anyhow::Context;
+use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
 };
 
 use crate::{
-    alerts::{OUTPUT, Output, tell},
+    alerts::{Journal, OUTPUT, Output, Sink, tell},
     config::Config,
     deploys::Ledger,
     heap,
@@ -111,7 +112,11 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let told = {
         let work = work.clone();
         spawn("teller", move || {
-            if let Err(error) = tell(&reader, &rung, &work, options.output, io::stdout().lock()) {
+            // Who asks for JSON lines has them wherever they go.
+            let journal = (options.output == Output::Text).then(Journal::of_stdout).flatten();
+            let sink =
+                journal.map_or_else(|| Sink::Lines(options.output, io::stdout().lock()), Sink::journal);
+            if let Err(error) = tell(&reader, &rung, &work, sink) {
                 tracing::error!("what happens is recorded and not told any more: {error}");
             }
         })?
@@ -153,7 +158,10 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         tokio::time::sleep(STARTED).await;
         heap::give_back();
     });
-    let watch = crate::watch::run(watch, &mut sources, &work, end()?).await;
+    let end = end()?;
+    notify(NotifyState::Ready);
+    let watch = crate::watch::run(watch, &mut sources, &work, end).await;
+    notify(NotifyState::Stopping);
 
     // What is still to be written, then away with the programs, then finish what is under way and tell the rest. The
     // threads are not joined: one that hangs in a write ends with the process.
@@ -219,6 +227,13 @@ fn recall(state: &Path, mut questions: mpsc::Receiver<Question>) {
                 tracing::error!("what is known of the deployment {deployment} cannot be told: {error}")
             }
         }
+    }
+}
+
+/// Tells the service manager, where there is one (sd_notify(3)).
+fn notify(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!("the service manager was not told: {error}");
     }
 }
 

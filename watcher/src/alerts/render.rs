@@ -45,6 +45,11 @@ pub fn line(row: &Row, output: Output) -> String {
     }
 }
 
+/// An entry as one sentence, for those who have its time and its kind beside it.
+pub fn message(what: &What) -> String {
+    clean(&sentence(what))
+}
+
 /// The word a line begins with.
 fn word(what: &What) -> &'static str {
     match what {

@@ -1,17 +1,19 @@
-//! The teller: what the outbox holds for the standard output goes there, in order, and is then marked as told.
+//! The teller: what the outbox holds for the standard output, or for the journal where that is what the standard output
+//! is, goes there, in order, and is then marked as told.
 //!
 //! It runs on a thread of its own: a pipe that nobody reads holds up it alone. What was not told when the process
 //! died is still in the outbox, and is told by the next one under the same number.
 
 use std::{
     io::{self, Write},
-    sync::mpsc::Receiver,
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Instant,
 };
 
 use tokio::sync::mpsc::Sender;
 
-use super::{Output, line};
-use crate::store::{Reader, StoreError, Work};
+use super::{Journal, Output, burst::Bursts, line};
+use crate::store::{Reader, Row, StoreError, Work};
 
 /// The name of this sink in the outbox.
 pub const OUTPUT: &str = "output";
@@ -19,34 +21,106 @@ pub const OUTPUT: &str = "output";
 /// How many entries are taken out of the outbox at once.
 const PIECE: usize = 256;
 
+/// Where entries are told.
+#[derive(Debug)]
+pub enum Sink<W> {
+    /// As lines, each of them.
+    Lines(Output, W),
+    /// In the journal, where a burst becomes one entry.
+    Journal(Journal, Bursts),
+}
+
+impl<W: Write> Sink<W> {
+    /// The journal.
+    pub fn journal(journal: Journal) -> Sink<W> {
+        Sink::Journal(journal, Bursts::default())
+    }
+
+    fn tell(&mut self, rows: &[Row]) -> io::Result<()> {
+        match self {
+            Sink::Lines(output, out) => {
+                for row in rows {
+                    writeln!(out, "{}", line(row, *output))?;
+                }
+                out.flush()
+            }
+            Sink::Journal(journal, bursts) => {
+                for row in rows {
+                    let (before, alone) = bursts.take(row, Instant::now());
+                    if let Some(burst) = before {
+                        journal.tell_burst(&burst);
+                    }
+                    if alone {
+                        journal.tell(row);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// When what was held back is told at the latest.
+    fn due(&self) -> Option<Instant> {
+        match self {
+            Sink::Lines(..) => None,
+            Sink::Journal(_, bursts) => bursts.due(),
+        }
+    }
+
+    /// Tells what was held back.
+    fn flush(&mut self) {
+        if let Sink::Journal(journal, bursts) = self
+            && let Some(burst) = bursts.flush()
+        {
+            journal.tell_burst(&burst);
+        }
+    }
+}
+
 /// Tells until nobody rings any more, then what is left.
 ///
 /// # Errors
 /// The store cannot be read, or nobody takes what is told: the outbox keeps it.
-pub fn tell(
+pub fn tell<W: Write>(
     reader: &Reader,
     bell: &Receiver<()>,
     store: &Sender<Work>,
-    output: Output,
-    mut out: impl Write,
+    mut sink: Sink<W>,
 ) -> Result<(), TellError> {
-    let mut told = 0;
+    let (mut told, mut marked) = (0, 0);
     loop {
-        let rings = bell.recv().is_ok();
+        let rings = match sink.due() {
+            None => bell.recv().is_ok(),
+            Some(due) => {
+                let rung = bell.recv_timeout(due.saturating_duration_since(Instant::now()));
+                rung != Err(RecvTimeoutError::Disconnected)
+            }
+        };
         loop {
             let rows = reader.untold(OUTPUT, told, PIECE)?;
             let Some(last) = rows.last() else { break };
             told = last.number;
-            for row in &rows {
-                writeln!(out, "{}", line(row, output))?;
+            sink.tell(&rows)?;
+            // What is held back is not told yet: after a crash it is, by the next run.
+            if sink.due().is_none() {
+                mark(store, told, &mut marked);
             }
-            out.flush()?;
-            // A store that is gone has nobody left to ask: the next run tells these again.
-            let _ = store.blocking_send(Work::Told { sink: OUTPUT, entry: told });
+        }
+        if !rings || sink.due().is_some_and(|due| due <= Instant::now()) {
+            sink.flush();
+            mark(store, told, &mut marked);
         }
         if !rings {
             return Ok(());
         }
+    }
+}
+
+/// Lets the store forget that these have to be told.
+fn mark(store: &Sender<Work>, told: i64, marked: &mut i64) {
+    if std::mem::replace(marked, told) < told {
+        // A store that is gone has nobody left to ask: the next run tells these again.
+        let _ = store.blocking_send(Work::Told { sink: OUTPUT, entry: told });
     }
 }
 
@@ -110,7 +184,7 @@ mod tests {
         let (store, mut marks) = mpsc::channel(16);
         let (rope, bell) = channel();
         drop::<Rope<()>>(rope);
-        let end = tell(&reader(state), &bell, &store, Output::Text, out);
+        let end = tell(&reader(state), &bell, &store, Sink::Lines(Output::Text, out));
         drop(store);
         (end, std::iter::from_fn(|| marks.blocking_recv()).collect())
     }
@@ -196,7 +270,7 @@ mod tests {
         let mut out = Vec::new();
         let (rope, bell) = channel();
         drop::<Rope<()>>(rope);
-        assert!(tell(&reader(&state), &bell, &store, Output::Json, &mut out).is_ok());
+        assert!(tell(&reader(&state), &bell, &store, Sink::Lines(Output::Json, &mut out)).is_ok());
         assert_eq!(String::from_utf8(out).unwrap().lines().count(), 3);
     }
 
@@ -209,7 +283,7 @@ mod tests {
         let writer = thread::spawn(move || store.run(inbox, rope));
         let (reads, marks) = (reader(&state), work.clone());
         let (mut lines, pipe) = io::pipe().map(|(read, write)| (io::BufReader::new(read), write)).unwrap();
-        let teller = thread::spawn(move || tell(&reads, &bell, &marks, Output::Text, pipe));
+        let teller = thread::spawn(move || tell(&reads, &bell, &marks, Sink::Lines(Output::Text, pipe)));
         for number in 2..5 {
             let what = What::Loss(Loss { what: number.to_string(), count: None });
             let entry = Entry { time: "2026-08-01T10:00:00Z".parse().unwrap(), what };

@@ -56,6 +56,7 @@ function picture(key, changes, watched) {
   const levels = [...new Set(numbers)].sort();
   const places = (text) => (numeric ? /^-?\d+(\.\d+)?$/.test(text) : levels.includes(text));
   const expects = watched?.rules.map((rule) => rule.expected).find(places);
+  if (numeric && places(watched?.actual)) numbers.push(watched.actual);
   const number = numbers.map(Number).concat(numeric && expects !== undefined ? [Number(expects)] : []);
   const [least, most] = [Math.min(...number), Math.max(...number)];
   const width = Math.max(280, plot.clientWidth);
@@ -114,7 +115,13 @@ function picture(key, changes, watched) {
     if (change.actual !== null) path += `${level === null ? "M" : "L"}${pixel} ${y(change.actual)}`;
     level = change.actual;
   }
-  if (level !== null) path += `H${x(to)}`;
+  // What it is now is not what it was changed to last: that happened while nobody looked, and when is not known.
+  const now = watched?.readable ? watched.actual : level;
+  if (now !== level && places(now) && level !== null) {
+    const seen = x(Date.parse(changes.at(-1).time));
+    svg.append(draw("path", { d: `M${seen} ${y(level)}L${x(to)} ${y(now)}`, class: "value unknown" }));
+    svg.append(draw("circle", { cx: x(to), cy: y(now), r: 4, class: "dot" }, draw("title", {}, `now ${value(now)}`)));
+  } else if (level !== null && now === level) path += `H${x(to)}`;
   svg.append(draw("path", { d: path, class: "value" }));
   if (changes.length <= 200) {
     for (const change of changes) {

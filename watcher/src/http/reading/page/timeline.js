@@ -5,7 +5,6 @@ import { events, findings } from "./state.js";
 import { clock, kind, sentence, short, when } from "./words.js";
 
 const LANES = 10;
-const LANE = 26;
 const TOP = 34;
 const BOTTOM = 24;
 const SHORTEST = 10_000;
@@ -14,6 +13,9 @@ const plot = document.getElementById("plot");
 const canvas = document.getElementById("canvas");
 const at = document.getElementById("timeline-at");
 const pen = canvas.getContext("2d");
+
+// Where names stand in their lanes and not beside them, lanes are higher.
+let laneHeight = 26;
 
 // What is shown: a time from, a time to; `following` as long as the right end is now.
 let view = { from: Date.now() - 3_600_000, to: Date.now() };
@@ -36,7 +38,8 @@ function layOut() {
   lanes = [...keys].sort();
   const known = new Set(lanes);
   if (events.some((event) => event.key && !known.has(event.key))) lanes.push(null);
-  const height = TOP + BOTTOM + Math.max(1, lanes.length) * LANE;
+  laneHeight = margin() > 100 ? 26 : 40;
+  const height = TOP + BOTTOM + Math.max(1, lanes.length) * laneHeight;
   plot.style.height = `${height}px`;
 }
 
@@ -95,7 +98,7 @@ function laneOf(key) {
   return lane >= 0 ? lane : lanes.indexOf(null);
 }
 
-const middle = (lane) => TOP + lane * LANE + LANE / 2;
+const middle = (lane) => TOP + lane * laneHeight + (laneHeight > 30 ? laneHeight - 12 : laneHeight / 2);
 
 export function paint() {
   const ratio = window.devicePixelRatio || 1;
@@ -117,7 +120,7 @@ export function paint() {
   // Lanes and their names: beside them where there is room, inside them where there is none.
   lanes.forEach((key, lane) => {
     pen.fillStyle = lane % 2 === 0 ? colours.raised : colours.paper;
-    pen.fillRect(0, TOP + lane * LANE, width, LANE);
+    pen.fillRect(0, TOP + lane * laneHeight, width, laneHeight);
     if (left > 100) {
       pen.fillStyle = key === null ? colours.quiet : colours.ink;
       pen.fillText(fit(key ?? "other keys", left - 16), 8, middle(lane));
@@ -220,11 +223,7 @@ export function paint() {
   pen.restore();
   if (left <= 100) {
     pen.fillStyle = colours.ink;
-    lanes.forEach((key, lane) => {
-      pen.globalAlpha = 0.75;
-      pen.fillText(fit(key ?? "other keys", width - 24), 8, middle(lane) - 6);
-      pen.globalAlpha = 1;
-    });
+    lanes.forEach((key, lane) => pen.fillText(fit(key ?? "other keys", width - 24), 8, TOP + lane * laneHeight + 10));
   }
   if (!selected) describe();
 }
@@ -283,7 +282,7 @@ function step(direction) {
 
 /** The event nearest to a place, if one is near. */
 function near(pixel, row) {
-  const lane = Math.floor((row - TOP) / LANE);
+  const lane = Math.floor((row - TOP) / laneHeight);
   let found = null;
   let best = 10;
   for (let i = place(timeAt(pixel - 10)), end = place(timeAt(pixel + 10)); i < end; i++) {
