@@ -12,6 +12,7 @@
 
 mod chromium;
 mod daemon;
+mod grafana;
 mod prometheus;
 
 use serde_json::{Value, json};
