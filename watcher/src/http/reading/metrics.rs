@@ -59,6 +59,8 @@ pub fn text(status: &Status, counters: &Counters, delivered: Option<Timestamp>) 
     page.one("losses_total", "counter", "How often something was missed.", status.losses);
     let blind = "Whether the probes see nothing now.";
     page.one("blind", "gauge", blind, u8::from(status.blind.is_some()));
+    let recording = "Whether what happens can be recorded.";
+    page.one("recording", "gauge", recording, u8::from(status.unrecorded.is_none()));
 
     page.metric("sweep_duration_seconds", "summary", "How long it takes to read every declared key.");
     page.named("sweep_duration_seconds_sum", &[], counters.swept_for.as_secs_f64());

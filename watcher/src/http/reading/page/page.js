@@ -31,8 +31,10 @@ async function glance() {
   facts(now);
   findings(now.findings, now.unreadable);
   const blind = byId("blind");
-  blind.hidden = now.blind === null;
-  blind.textContent = now.blind ?? "";
+  const unrecorded = now.unrecorded && `Nothing can be recorded: ${now.unrecorded}`;
+  const troubles = [now.blind, unrecorded].filter(Boolean).join(". ");
+  blind.hidden = troubles === "";
+  if (blind.textContent !== troubles) blind.textContent = troubles;
 }
 
 function facts(now) {
