@@ -122,8 +122,8 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         })?
     };
     let interest = interest(&config);
-    let archive = Reader::open(&config.state)?.context("the store went away")?;
-    spawn("archive", move || answer_asks(&archive, ask_inbox))?;
+    let state = config.state.clone();
+    spawn("archive", move || answer_asks(&state, ask_inbox))?;
     let page = pages.as_ref().map(Pages::url);
     let watching = Started { page, ..started(&probing.plan, webhook.as_ref().map(Webhook::url)) };
     let watch = build_watch(&mut config, past, slow, watching, now);

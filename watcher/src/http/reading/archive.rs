@@ -2,6 +2,8 @@
 //!
 //! The loop never waits for it, and a question that cannot be taken is refused at once.
 
+use std::path::Path;
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::{super::answer::Refused, Reading};
@@ -10,10 +12,15 @@ use crate::store::{Reader, StoreError};
 /// A question to the store, with its answer's way back inside.
 pub type Ask = Box<dyn FnOnce(&Reader) + Send>;
 
-/// Answers until nobody can ask any more.
-pub fn answer_asks(reader: &Reader, mut asks: mpsc::Receiver<Ask>) {
+/// Answers until nobody can ask any more. The store is opened for each: few ask, nothing is held in memory while nobody
+/// does, and a store that is damaged may be another one by the next time.
+pub fn answer_asks(state: &Path, mut asks: mpsc::Receiver<Ask>) {
     while let Some(ask) = asks.blocking_recv() {
-        ask(reader);
+        match Reader::open(state) {
+            Ok(Some(reader)) => ask(&reader),
+            Ok(None) => tracing::error!("the store is gone, and nothing is read from it"),
+            Err(error) => tracing::error!("nothing is read from the store: {error}"),
+        }
     }
 }
 
@@ -33,7 +40,7 @@ impl Reading {
         self.asks
             .try_send(Box::new(ask))
             .map_err(|full| Refused::later(format!("too many read the store: {full}")))?;
-        let answer = answer.await.map_err(|_| Refused::later("the store is not read any more"))?;
+        let answer = answer.await.map_err(|_| Refused::later("the store cannot be read"))?;
         answer.map_err(|error| Refused::later(error.to_string()))
     }
 }

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     config::Http,
     model::{Counters, Entry, Finding, Loss, Status, What},
-    store::{Batch, Reader, Store, Work},
+    store::{Batch, Store, Work},
 };
 
 /// How long what must happen may take: this only ends what hangs.
@@ -41,8 +41,8 @@ impl Host {
         record(&state, 0..3, 1);
         let (queries, mut asked) = mpsc::channel(4);
         let (asks, inbox) = mpsc::channel(64);
-        let reader = Reader::open(state.path()).unwrap().unwrap();
-        thread::spawn(move || answer_asks(&reader, inbox));
+        let path = state.path().to_owned();
+        thread::spawn(move || answer_asks(&path, inbox));
         let (recording, news) = watch::channel(0);
         let recorded = News::of(state.path()).unwrap();
         thread::spawn(move || recorded.spread(&recording));
