@@ -6,6 +6,7 @@ pub mod alerts;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod declared;
 pub mod deploys;
 pub mod heap;
 pub mod http;
@@ -13,6 +14,7 @@ pub mod judge;
 pub mod kernel;
 pub mod model;
 pub mod probes;
+pub mod sources;
 pub mod store;
 #[cfg(test)]
 mod test_host;

@@ -15,7 +15,7 @@ use crate::process;
 
 /// Which rooms of `watcher/src` a room may name (docs/architecture.md: one way only, vocabulary <- pure decisions <-
 /// edges <- wiring). A room that is not here is refused until somebody decides where it stands.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     // For tests alone, so that no pure room may name it.
     ("test_host", &[]),
     ("heap", &[]),
@@ -24,6 +24,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("judge", &["model", "declared"]),
     ("deploys", &["model"]),
     ("config", &["model", "declared"]),
+    ("sources", &["model", "declared", "config", "kernel", "test_host"]),
     ("kernel", &["model", "test_host"]),
     ("probes", &["model", "test_host"]),
     ("store", &["model"]),
@@ -33,8 +34,8 @@ const ROOMS: [(&str, &[&str]); 15] = [
     (
         "daemon",
         &[
-            "model", "heap", "declared", "judge", "deploys", "config", "kernel", "probes", "store", "alerts",
-            "http", "watch",
+            "model", "heap", "declared", "judge", "deploys", "config", "sources", "kernel", "probes",
+            "store", "alerts", "http", "watch",
         ],
     ),
     (
@@ -45,6 +46,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
             "judge",
             "deploys",
             "config",
+            "sources",
             "kernel",
             "probes",
             "store",

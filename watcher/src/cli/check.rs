@@ -18,32 +18,82 @@ use crate::{
 
 /// What a check found.
 #[derive(Serialize)]
-struct Checked {
-    status: VerdictStatus,
+pub(super) struct Checked {
+    pub status: VerdictStatus,
     /// How many pairs of rule and key were compared.
-    compared: usize,
+    pub compared: usize,
     /// How many were not: nothing is declared for them before a deployment, or they move by themselves.
-    unjudged: usize,
-    findings: Vec<Departure>,
-    unreadable: Vec<Unreadable>,
+    pub unjudged: usize,
+    pub findings: Vec<Departure>,
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// A key that is not as declared.
 #[derive(Serialize)]
-struct Departure {
-    key: Key,
-    expected: String,
-    actual: Option<Value>,
-    rule: String,
-    severity: Severity,
-    declared_by: Source,
+pub(super) struct Departure {
+    pub key: Key,
+    pub expected: String,
+    pub actual: Option<Value>,
+    pub rule: String,
+    pub severity: Severity,
+    pub declared_by: Source,
 }
 
 /// A key that cannot be read.
 #[derive(Serialize)]
-struct Unreadable {
-    key: Key,
-    error: String,
+pub(super) struct Unreadable {
+    pub key: Key,
+    pub error: String,
+}
+
+impl Checked {
+    /// Nothing is checked yet.
+    pub fn new() -> Checked {
+        Checked {
+            status: VerdictStatus::Synced,
+            compared: 0,
+            unjudged: 0,
+            findings: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
+    /// Says how it went, once everything is checked.
+    pub fn finish(&mut self) {
+        if !self.findings.is_empty() || !self.unreadable.is_empty() {
+            self.status = VerdictStatus::OutOfSync;
+        }
+    }
+
+    /// The exit code of the command.
+    pub fn exit_code(&self) -> u8 {
+        match (self.unreadable.is_empty(), self.findings.is_empty()) {
+            (false, _) => exit::UNREACHABLE,
+            (true, false) => exit::DRIFT,
+            (true, true) => exit::IN_SYNC,
+        }
+    }
+}
+
+impl Departure {
+    /// A departure as it is shown: a secret is not.
+    pub fn new(
+        key: &Key,
+        expected: String,
+        actual: Option<Value>,
+        rule: &str,
+        declared_by: Source,
+    ) -> Departure {
+        let secret = key.is_secret();
+        Departure {
+            key: key.clone(),
+            expected: if secret { Value::secret().to_string() } else { expected },
+            actual: if secret { actual.map(|_| Value::secret()) } else { actual },
+            rule: rule.to_owned(),
+            severity: Severity::default(),
+            declared_by,
+        }
+    }
 }
 
 /// Checks, shows what was found, and says how it went.
@@ -63,22 +113,12 @@ pub fn run(config: &Config, output: Output, mut out: impl Write) -> anyhow::Resu
         Output::Json => writeln!(out, "{}", serde_json::to_string(&checked)?)?,
         Output::Text => write!(out, "{}", text(&checked))?,
     }
-    Ok(match (checked.unreadable.is_empty(), checked.findings.is_empty()) {
-        (false, _) => exit::UNREACHABLE,
-        (true, false) => exit::DRIFT,
-        (true, true) => exit::IN_SYNC,
-    })
+    Ok(checked.exit_code())
 }
 
 fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
     let mut reader = Reader::new(root, 0);
-    let mut checked = Checked {
-        status: VerdictStatus::Synced,
-        compared: 0,
-        unjudged: 0,
-        findings: Vec::new(),
-        unreadable: Vec::new(),
-    };
+    let mut checked = Checked::new();
     let keys = rules.iter().flat_map(|rule| {
         let drift = |key: &Key| (rule, key.clone(), rule.if_absent.unwrap_or(IfAbsent::Drift));
         let written: Vec<_> = rule.keys.iter().map(drift).collect();
@@ -107,22 +147,13 @@ fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
             Judgement::Unjudged => checked.unjudged += 1,
             Judgement::Departs => {
                 checked.compared += 1;
-                let secret = key.is_secret();
                 let expected = expected(key, &rule.expectation, captured);
-                checked.findings.push(Departure {
-                    key: key.clone(),
-                    expected: if secret { Value::secret().to_string() } else { expected },
-                    actual: if secret { actual.map(|_| Value::secret()) } else { actual },
-                    rule: rule.name.to_string(),
-                    severity: rule.severity,
-                    declared_by: rule.source.clone(),
-                });
+                let departure = Departure::new(key, expected, actual, &rule.name, rule.source.clone());
+                checked.findings.push(Departure { severity: rule.severity, ..departure });
             }
         }
     }
-    if !checked.findings.is_empty() || !checked.unreadable.is_empty() {
-        checked.status = VerdictStatus::OutOfSync;
-    }
+    checked.finish();
     checked
 }
 

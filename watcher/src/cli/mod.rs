@@ -2,6 +2,7 @@
 
 mod check;
 mod deployments;
+mod declared;
 mod doctor;
 mod events;
 mod export;
@@ -82,6 +83,8 @@ enum Command {
     Check {
         #[command(flatten)]
         config: ConfigFile,
+        #[command(flatten)]
+        declared: declared::Arguments,
         /// How the result is shown
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
@@ -315,7 +318,10 @@ fn run(command: Command) -> anyhow::Result<u8> {
             runtime()?.block_on(daemon::run(config, options))?;
             Ok(exit::IN_SYNC)
         }
-        Command::Check { config, format } => {
+        Command::Check { declared, format, .. } if declared.is_asked_for() => {
+            declared::run(&declared, format.into(), io::stdout().lock())
+        }
+        Command::Check { config, format, .. } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
             check::run(&config, format.into(), io::stdout().lock())
         }

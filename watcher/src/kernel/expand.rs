@@ -15,7 +15,7 @@ pub fn expand(root: &Path, pattern: &Pattern) -> (Vec<Key>, bool) {
     for glob in pattern.components() {
         let mut next = Vec::new();
         for path in &paths {
-            if !glob.contains('*') {
+            if !Pattern::is_glob(glob) {
                 next.push(join(path, glob));
                 continue;
             }

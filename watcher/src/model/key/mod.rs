@@ -1,5 +1,6 @@
 //! The key: one piece of kernel state, with many accepted spellings and one canonical one.
 
+mod glob;
 mod parse;
 mod pattern;
 mod surface;

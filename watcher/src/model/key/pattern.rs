@@ -1,14 +1,14 @@
-//! Patterns of keys: `*` stands for any run of characters inside one component.
+//! Patterns of keys: globs inside the components of a path.
 
 use std::fmt;
 
 use super::{
-    InvalidKey, Key,
+    InvalidKey, Key, glob,
     parse::{NO_FIELD, check_component},
     sysctl::slashed,
 };
 
-/// Keys that are alike: a spelling of a key with `*` in some of its components.
+/// Keys that are alike: a spelling of a key with globs (glob(7): `*`, `?`, `[…]`) in some of its components.
 ///
 /// It means the keys that are there: which they are is looked up in the tree of files, and again when something appears.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,13 +82,21 @@ impl Pattern {
         self.all_fit(["sys", "class", "net", interface, "mtu"].into_iter())
     }
 
-    /// Whether a component fits a glob: `*` stands for any run of characters, also for none.
+    /// Whether a component is a glob, and not a name alone.
+    pub fn is_glob(component: &str) -> bool {
+        glob::is_glob(component)
+    }
+
+    /// Whether a component fits a glob: `*` stands for any run of characters, also for none, `?` for one, `[…]` for
+    /// one of a set; none of them for a leading dot.
     pub fn fits(glob: &str, component: &str) -> bool {
-        fits(glob, component)
+        glob::fits(glob, component)
     }
 
     fn all_fit<'a>(&self, mut components: impl Iterator<Item = &'a str>) -> bool {
-        self.components.iter().all(|glob| components.next().is_some_and(|component| fits(glob, component)))
+        self.components
+            .iter()
+            .all(|glob| components.next().is_some_and(|component| glob::fits(glob, component)))
             && components.next().is_none()
     }
 }
@@ -99,26 +107,11 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Whether a component fits a glob: `*` stands for any run of characters, also for none.
-fn fits(glob: &str, text: &str) -> bool {
-    let mut parts = glob.split('*');
-    // What stands before the first star is the beginning; without a star that is all there is.
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = rest.get(at + part.len()..).unwrap_or_default(),
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::glob::fits, *};
 
     #[track_caller]
     fn check(text: &str, path: &str, key: Option<&str>) {

@@ -1,0 +1,121 @@
+//! A map of keys and values: `vm.swappiness: 10`. It says values and nothing else: no rule, no remedy, no path.
+
+use std::sync::Arc;
+
+use super::{
+    node::{self, Entry, Tree},
+    problem::{Problems, Wrong, quoted},
+    scalar,
+};
+use crate::{
+    declared::{Line, Says, Target},
+    model::{Expectation, IfAbsent, Source},
+};
+
+/// Reads a file that holds a map of keys and values, as it stands or under the one name `declared`. `from` is the source
+/// it belongs to, `file` the name it is shown under.
+///
+/// # Errors
+/// All mistakes at once.
+pub fn declared(from: &Arc<str>, file: &Arc<str>, text: &str) -> Result<Vec<Line>, Problems> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut problems = Problems::new(file, text);
+    let node = node::parse(text, &mut problems);
+    let tree = node.as_ref().map(|node| match &node.tree {
+        // No key is called so: it has neither a dot nor a slash.
+        Tree::Map(entries) => match entries.as_slice() {
+            [only] if &*only.name.text == "declared" => &only.value,
+            _ => node,
+        },
+        _ => node,
+    });
+    let mut lines = Vec::new();
+    match tree.map(|node| (node, &node.tree)) {
+        None | Some((_, Tree::Nothing)) => {}
+        Some((_, Tree::Map(entries))) => {
+            lines.extend(entries.iter().filter_map(|entry| line(entry, from, file, &mut problems)));
+        }
+        Some((node, _)) => {
+            let wrong = Wrong::new("a map of keys and values").hint("one `key: value` a line");
+            problems.push(node.span, node.described(), wrong);
+        }
+    }
+    problems.or(lines)
+}
+
+fn line(entry: &Entry, from: &Arc<str>, file: &Arc<str>, problems: &mut Problems) -> Option<Line> {
+    let name = &entry.name;
+    let target = Target::parse(&name.text)
+        .map_err(|why| problems.push(name.span, quoted(&name.text), Wrong::new("a key").hint(why)));
+    let value = scalar::text(&entry.value, "one value, as in `\"4096 131072 6291456\"`", problems);
+    Some(Line {
+        target: target.ok()?,
+        says: Says::Expect(Expectation::Equal(value?.into())),
+        if_absent: IfAbsent::Drift,
+        from: from.clone(),
+        source: Source { file: file.clone(), line: name.span.line },
+        commit: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, wanted: &[&str]) {
+        let lines = declared(&"s".into(), &"f".into(), text).unwrap();
+        let said = lines.iter().map(|line| match &line.says {
+            Says::Expect(Expectation::Equal(value)) => format!("{} {} = {value}", line.source, line.target),
+            other => format!("{other:?}"),
+        });
+        assert_eq!(said.collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn a_map_of_keys_and_values_declares_them() {
+        check("", &[]);
+        check("declared:\n", &[]);
+        check("vm.swappiness: 10\n", &["f:1 vm.swappiness = 10"]);
+        let text = "# a\ndeclared:\n  kernel.core_pattern: '|/bin/x %p'\n  net.ipv4.conf.*.rp_filter: 010\n";
+        check(text, &["f:3 kernel.core_pattern = |/bin/x %p", "f:4 net.ipv4.conf.*.rp_filter = 010"]);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let text = "vm.swappiness: [1, 2]\nswappiness: 1\nvm.max_map_count:\n/etc/shadow: x\n";
+        let problems = declared(&"s".into(), &"f".into(), text).unwrap_err();
+        insta::assert_snapshot!(problems.render(false), @r#"
+        error: found a list, wanted one value, as in `"4096 131072 6291456"`
+         --> f:1:16
+          |
+        1 | vm.swappiness: [1, 2]
+          |                ^^^^^
+
+        error: found `swappiness`, wanted a key
+         --> f:2:1
+          |
+        2 | swappiness: 1
+          | ^^^^^^^^^^
+          |
+          = hint: a sysctl has at least two components, as in `vm.swappiness`
+
+        error: found nothing, wanted one value, as in `"4096 131072 6291456"`
+         --> f:3:1
+          |
+        3 | vm.max_map_count:
+          | ^^^^^^^^^^^^^^^^
+
+        error: found `/etc/shadow`, wanted a key
+         --> f:4:1
+          |
+        4 | /etc/shadow: x
+          | ^^^^^^^^^^^
+          |
+          = hint: files below /proc/sys and /sys, /proc/meminfo:FIELD, /proc/net/dev, /proc/pressure/RESOURCE:LINE.FIELD, /proc/[pid]/stat:state=LETTER and /proc/cmdline:NAME are what can be watched
+
+        4 mistakes in f
+        "#);
+        declared(&"s".into(), &"f".into(), "- a\n").unwrap_err();
+    }
+}

@@ -1,0 +1,155 @@
+//! All that is declared, every side remembered, and what two sources disagree about.
+
+use std::collections::BTreeMap;
+
+use super::Declaration;
+use crate::model::{Expectation, Key, Quantity, Value};
+
+/// All that is declared for each key, in the order in which it is applied.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Baseline {
+    keys: BTreeMap<Key, Vec<Declaration>>,
+}
+
+/// Two sources that disagree about a key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict<'b> {
+    /// What holds: the last declaration.
+    pub declared: &'b Declaration,
+    /// What the other sources say, each by its last declaration, in the order in which they are applied. Never empty.
+    pub against: Vec<&'b Declaration>,
+}
+
+impl Baseline {
+    /// The baseline of these declarations, in the order in which they are applied: the later wins.
+    pub fn new(declarations: impl IntoIterator<Item = Declaration>) -> Baseline {
+        let mut keys: BTreeMap<Key, Vec<Declaration>> = BTreeMap::new();
+        for declaration in declarations {
+            keys.entry(declaration.key.clone()).or_default().push(declaration);
+        }
+        Baseline { keys }
+    }
+
+    /// What holds for each key.
+    pub fn in_force(&self) -> impl Iterator<Item = &Declaration> {
+        self.keys.values().filter_map(|chain| chain.last())
+    }
+
+    /// Everything that is declared for a key: the last one holds, and overrides those before it. Empty where nothing is.
+    pub fn explain(&self, key: &Key) -> &[Declaration] {
+        self.keys.get(key).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// What two sources disagree about, each key once. That a source overrides itself, a file of the administrator one
+    /// of the vendor, a profile the one it includes, is no conflict: that is what its order is for.
+    pub fn conflicts(&self) -> Vec<Conflict<'_>> {
+        self.keys.values().filter_map(|chain| conflict(chain)).collect()
+    }
+}
+
+fn conflict(chain: &[Declaration]) -> Option<Conflict<'_>> {
+    let (declared, earlier) = chain.split_last()?;
+    let mut against: Vec<&Declaration> = Vec::new();
+    for declaration in earlier {
+        against.retain(|before| before.from != declaration.from);
+        against.push(declaration);
+    }
+    against.retain(|before| {
+        before.from != declared.from && !agree(&declared.key, &declared.expectation, &before.expectation)
+    });
+    (!against.is_empty()).then_some(Conflict { declared, against })
+}
+
+/// Whether one value can be as both expect, as far as that can be told.
+fn agree(key: &Key, a: &Expectation, b: &Expectation) -> bool {
+    use Expectation::{Equal, OneOf, Range};
+    let is = |value: &str, other: &str| Value::canonical(key, value) == Value::canonical(key, other);
+    match (a, b) {
+        (Equal(a), Equal(b)) => is(a, b),
+        (Equal(value), OneOf(values)) | (OneOf(values), Equal(value)) => {
+            values.iter().any(|other| is(value, other))
+        }
+        (OneOf(a), OneOf(b)) => a.iter().any(|value| b.iter().any(|other| is(value, other))),
+        (Equal(value), Range { min, max }) | (Range { min, max }, Equal(value)) => {
+            Value::canonical(key, value).quantity().is_some_and(|value| {
+                min.as_ref().is_none_or(|min| value >= *min) && max.as_ref().is_none_or(|max| value <= *max)
+            })
+        }
+        (Range { min: a, max: b }, Range { min: c, max: d }) => {
+            let below = |min: &Option<Quantity>, max: &Option<Quantity>| {
+                min.as_ref().zip(max.as_ref()).is_none_or(|(min, max)| min <= max)
+            };
+            below(a, d) && below(c, b)
+        }
+        (a, b) => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{IfAbsent, Source};
+
+    fn declaration(from: &str, line: usize, expectation: Expectation) -> Declaration {
+        Declaration {
+            key: "vm.swappiness".parse().unwrap(),
+            expectation,
+            if_absent: IfAbsent::Drift,
+            from: from.into(),
+            source: Source { file: from.into(), line },
+            commit: None,
+        }
+    }
+
+    fn equal(from: &str, line: usize, value: &str) -> Declaration {
+        declaration(from, line, Expectation::Equal(value.into()))
+    }
+
+    /// What holds, and against what, as `from:line`.
+    #[track_caller]
+    fn check(chain: &[Declaration], wanted: &[&str]) {
+        let baseline = Baseline::new(chain.iter().cloned());
+        let conflicts = baseline.conflicts();
+        let told: Vec<String> = conflicts
+            .iter()
+            .flat_map(|conflict| std::iter::once(conflict.declared).chain(conflict.against.iter().copied()))
+            .map(|declaration| declaration.source.to_string())
+            .collect();
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn the_last_holds_and_every_side_is_remembered() {
+        let baseline = Baseline::new([equal("a", 1, "10"), equal("b", 2, "30")]);
+        let key = "vm.swappiness".parse().unwrap();
+        let lines = |declarations: Vec<&Declaration>| {
+            declarations.iter().map(|declaration| declaration.source.line).collect::<Vec<_>>()
+        };
+        assert_eq!(lines(baseline.in_force().collect()), [2]);
+        assert_eq!(lines(baseline.explain(&key).iter().collect()), [1, 2]);
+        assert!(baseline.explain(&"vm.max_map_count".parse().unwrap()).is_empty());
+    }
+
+    #[test]
+    fn two_sources_that_disagree_are_one_conflict() {
+        check(&[equal("a", 1, "10"), equal("b", 1, "30")], &["b:1", "a:1"]);
+        check(&[equal("a", 1, "10"), equal("b", 1, "30"), equal("c", 1, "1")], &["c:1", "a:1", "b:1"]);
+        check(&[equal("a", 1, "10"), equal("b", 1, "0xa")], &[]);
+        check(&[equal("a", 1, "10"), equal("a", 2, "30")], &[]);
+        check(&[equal("a", 1, "10"), equal("a", 2, "30"), equal("b", 1, "30")], &[]);
+        check(&[equal("a", 1, "30"), equal("b", 1, "10"), equal("a", 2, "30")], &["a:2", "b:1"]);
+    }
+
+    #[test]
+    fn a_bound_and_a_value_within_it_agree() {
+        let least = |min: &str| Expectation::Range { min: Some(min.parse().unwrap()), max: None };
+        let most = |max: &str| Expectation::Range { min: None, max: Some(max.parse().unwrap()) };
+        check(&[equal("a", 1, "60"), declaration("b", 1, least("60"))], &[]);
+        check(&[equal("a", 1, "60"), declaration("b", 1, least("61"))], &["b:1", "a:1"]);
+        check(&[declaration("a", 1, least("1")), declaration("b", 1, most("2"))], &[]);
+        check(&[declaration("a", 1, least("3")), declaration("b", 1, most("2"))], &["b:1", "a:1"]);
+        let one_of = |values: &[&str]| Expectation::OneOf(values.iter().map(|v| (*v).into()).collect());
+        check(&[equal("a", 1, "1"), declaration("b", 1, one_of(&["1", "2"]))], &[]);
+        check(&[equal("a", 1, "3"), declaration("b", 1, one_of(&["1", "2"]))], &["b:1", "a:1"]);
+    }
+}

@@ -1,0 +1,16 @@
+//! The files that declare: found, read within bounds, and handed to `declared`; and the keys that a pattern matches.
+//!
+//! Files are opened for reading, and nothing is ever run. What a line means, `declared` says; what a configuration
+//! means, `config`. A root other than `/` is another host's tree: links in it are followed inside it.
+
+#[cfg(test)]
+mod baselines;
+mod file;
+mod load;
+mod matching;
+mod profiles;
+#[cfg(test)]
+mod tests;
+
+pub use file::SourceError;
+pub use load::{Loaded, Request, load};

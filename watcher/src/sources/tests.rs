@@ -1,0 +1,226 @@
+//! Real trees and files read whole: what the programs themselves made of them is recorded beside them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{Loaded, Request, file::Root, load, load::host as host_sysctls};
+use crate::{
+    declared::{Declaration, Kind, Only, Target, resolve, sysctl::Applier},
+    model::{Expectation, Key, Pattern},
+    test_host::host,
+};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/baselines")
+}
+
+/// The value of each key after what the recorded program wrote, in the spelling of this product. Writes of what is no
+/// key are left out: `sysctl` lists them as not understood.
+fn recorded(file: &str) -> BTreeMap<Key, String> {
+    let text = fs::read_to_string(fixtures().join("sysctl.d").join(file)).unwrap();
+    let mut held = BTreeMap::new();
+    for line in text.lines() {
+        let (name, value) = line.split_once(" = ").unwrap();
+        // procps shows a name that began with a separator so.
+        if let Ok(Target::Key(key)) = Target::sysctl(name.trim_start_matches('.')) {
+            held.insert(key, value.to_owned());
+        }
+    }
+    held
+}
+
+#[track_caller]
+fn check_recorded(kind: Kind, applier: Applier, file: &str, not_understood: &[&str]) {
+    let root = Root::open(&fixtures().join("sysctl.d/root")).unwrap();
+    let parsed = host_sysctls(applier, &root).unwrap();
+    let keys = fs::read_to_string(fixtures().join("sysctl.d/keys")).unwrap();
+    let keys: Vec<Key> = keys.lines().map(|name| Key::sysctl(name).unwrap()).collect();
+    let matching = |pattern: &Pattern, _: Only| {
+        let matches = |key: &&Key| pattern.matches(key.path().trim_start_matches('/'));
+        keys.iter().filter(matches).cloned().collect()
+    };
+    let mut held = BTreeMap::new();
+    for Declaration { key, expectation, .. } in resolve(kind, &parsed.lines, matching) {
+        let Expectation::Equal(value) = expectation else { panic!("{expectation:?}") };
+        held.insert(key, value.to_string());
+    }
+    let mut recorded = recorded(file);
+    // What is not there is declared all the same; procps says nothing of it.
+    if kind == Kind::Procps {
+        held.retain(|key, _| !key.to_string().contains("absent"));
+        recorded.retain(|key, _| !key.to_string().contains("absent"));
+    }
+    assert_eq!(held, recorded);
+    let told: Vec<String> = parsed.not_understood.iter().map(|line| line.source.to_string()).collect();
+    assert_eq!(told, not_understood);
+}
+
+#[test]
+fn the_sysctl_d_of_a_host_holds_as_systemd_sysctl_applied_it() {
+    let not_understood = [
+        "/etc/sysctl.d/28-directory.conf:1",
+        "/etc/sysctl.d/30-spelling.conf:12",
+        "/etc/sysctl.d/30-spelling.conf:15",
+        "/etc/sysctl.d/30-spelling.conf:19",
+        "/etc/sysctl.d/30-spelling.conf:20",
+    ];
+    check_recorded(Kind::SysctlD, Applier::Systemd, "systemd-252", &not_understood);
+}
+
+#[test]
+fn the_sysctl_d_of_a_host_holds_as_procps_applied_it() {
+    let not_understood = [
+        "/etc/sysctl.d/28-directory.conf:1",
+        "/etc/sysctl.d/30-spelling.conf:12",
+        "/etc/sysctl.d/30-spelling.conf:15",
+        // `- kernel.spaced_ignored` is read by systemd alone.
+        "/etc/sysctl.d/30-spelling.conf:18",
+        "/etc/sysctl.d/30-spelling.conf:19",
+        "/etc/sysctl.d/30-spelling.conf:20",
+        // Exclusions with patterns.
+        "/etc/sysctl.d/50-later.conf:17",
+        "/etc/sysctl.d/50-later.conf:23",
+    ];
+    check_recorded(Kind::Procps, Applier::Procps, "procps-4.0.2", &not_understood);
+}
+
+fn declared(loaded: &Loaded) -> Vec<String> {
+    let shown = |declaration: &Declaration| {
+        let value = match &declaration.expectation {
+            Expectation::Equal(value) => format!("= {value}"),
+            Expectation::Range { min: Some(min), max: None } => format!(">= {min}"),
+            Expectation::Range { min: None, max: Some(max) } => format!("<= {max}"),
+            other => format!("{other:?}"),
+        };
+        format!("{} {value}", declaration.key)
+    };
+    loaded.baseline.in_force().map(shown).collect()
+}
+
+#[test]
+fn patterns_match_the_keys_there_are() {
+    let disk = |name: &str, removable: &str| {
+        vec![
+            (format!("sys/block/{name}/queue/scheduler"), "[none]\n".to_owned()),
+            (format!("sys/block/{name}/queue/read_ahead_kb"), "128\n".to_owned()),
+            (format!("sys/block/{name}/removable"), format!("{removable}\n")),
+        ]
+    };
+    let mut files = [disk("sda", "0"), disk("sr0", "1"), disk("loop0", "0")].concat();
+    for name in ["sda", "sr0"] {
+        files.push((format!("sys/block/{name}/device/vendor"), "x\n".into()));
+    }
+    for cpu in ["cpu0", "cpu11", "cpufreq"] {
+        files.push((format!("sys/devices/system/cpu/{cpu}/cpufreq/scaling_governor"), "powersave\n".into()));
+    }
+    files.push(("proc/sys/net/ipv4/conf/eth0.100/rp_filter".into(), "0\n".into()));
+    files.push(("proc/sys/net/ipv4/conf/.hidden/rp_filter".into(), "0\n".into()));
+    files.push(("proc/sys/net/ipv4/conf/all/other".into(), "0\n".into()));
+    files.push(("sys/class/net/eth0/mtu".into(), "1500\n".into()));
+    files.push((
+        "a/tuned.conf".into(),
+        "[cpu]\ngovernor=performance\n[disk]\nelevator=mq-deadline\nreadahead=>4096\n".into(),
+    ));
+    files.push(("a.conf".into(), "net.ipv4.conf.*.rp_filter = 1\n".into()));
+    files.push(("a.yaml".into(), "/sys/class/net/eth*/mtu: 9000\n".into()));
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let root = host(&files);
+    let requests = [("a/tuned.conf", Kind::Tuned), ("a.conf", Kind::SysctlD), ("a.yaml", Kind::Declared)]
+        .map(|(path, kind)| Request::File { kind, path: root.path().join(path) });
+    let loaded = load(&requests, root.path()).unwrap();
+    assert_eq!(
+        declared(&loaded),
+        [
+            "net.ipv4.conf.eth0/100.rp_filter = 1",
+            "link.eth0.mtu = 9000",
+            "/sys/block/sda/queue/read_ahead_kb >= 4096",
+            "/sys/block/sda/queue/scheduler = mq-deadline",
+            "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor = performance",
+            "/sys/devices/system/cpu/cpu11/cpufreq/scaling_governor = performance",
+        ]
+    );
+}
+
+#[test]
+fn a_profile_is_found_by_its_name_with_those_it_includes() {
+    let root = fixtures().join("tuned/root");
+    let request = Request::File { kind: Kind::Tuned, path: "database".into() };
+    let loaded = load(&[request], &root).unwrap();
+    insta::assert_snapshot!(declared(&loaded).join("\n"), @r"
+    fs.file-max >= 1048576
+    kernel.pid_max <= 4194304
+    net.ipv4.tcp_rmem = 4096 131072 16777216
+    vm.dirty_bytes = 536870912
+    vm.max_map_count = 262144
+    vm.swappiness = 1
+    /sys/kernel/mm/transparent_hugepage/enabled = never
+    /sys/module/nvme_core/parameters/io_timeout = 4294967295
+    ");
+    let told: Vec<String> = loaded.not_understood.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    /usr/lib/tuned/base/tuned.conf:6: `files=${f:exec:nproc}` is not understood: the function `f:exec` asks the host: not evaluated
+    /usr/lib/tuned/base/tuned.conf:20: `kernel.numa_balancing=0` is not understood: the section applies only where `uname_regex=aarch64` matches: not evaluated
+    /usr/lib/tuned/base/tuned.conf:23: `cmdline=+quiet` is not understood: the plugin `bootloader` is none of sysctl, sysfs, vm, cpu, disk
+    /etc/tuned/database/tuned.conf:3: `include=nowhere` is not understood: no such profile is found; TuneD would refuse this one
+    /etc/tuned/database/tuned.conf:7: `fs.aio-max-nr=${files}` is not understood: `${files}` has no value: the function `f:exec` asks the host: not evaluated
+    ");
+    let missing = Request::File { kind: Kind::Tuned, path: "no-such-profile".into() };
+    insta::assert_snapshot!(load(&[missing], &root).unwrap_err(), @r"
+    found no profile `no-such-profile` in `/etc/tuned/profiles`, `/etc/tuned`, `/usr/lib/tuned/profiles`, `/usr/lib/tuned`
+    hint: name a profile of this host, or its file
+    ");
+}
+
+#[track_caller]
+fn check_refused(kind: Kind, path: &Path, wanted: &str) {
+    let started = std::time::Instant::now();
+    let error = load(&[Request::File { kind, path: path.to_owned() }], Path::new("/")).unwrap_err();
+    assert!(error.to_string().contains(wanted), "{error}");
+    assert!(started.elapsed().as_secs() < 5, "{:?}", started.elapsed());
+}
+
+#[test]
+fn what_is_no_source_gets_a_clear_error_quickly() {
+    let root = host(&[("a.conf", "x"), ("deep.yaml", &"[".repeat(100_000))]);
+    let path = |name: &str| root.path().join(name);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path("fifo"), 0o600.into()).unwrap();
+    fs::File::create(path("large")).unwrap().set_len(100 << 20).unwrap();
+    for kind in [Kind::SysctlD, Kind::Procps, Kind::Tuned, Kind::Declared] {
+        check_refused(kind, &path("fifo"), "a FIFO, a socket or a device at");
+        check_refused(kind, &path("large"), "bytes in");
+        check_refused(kind, root.path(), "found a directory at");
+        check_refused(kind, &path("nothing.conf"), "cannot read");
+    }
+    check_refused(Kind::Declared, &path("deep.yaml"), "well-formed YAML");
+    let many: String = (0..1_001).map(|n| format!("net.a{n}*.b = 1\n")).collect();
+    fs::write(path("many.conf"), many).unwrap();
+    check_refused(Kind::SysctlD, &path("many.conf"), "found more than 1000 patterns");
+}
+
+#[test]
+fn a_fifo_among_the_files_of_a_host_is_an_error_that_names_it() {
+    let root = host(&[("etc/sysctl.d/10-a.conf", "vm.swappiness = 1\n")]);
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.path().join("etc/sysctl.d/20-b.conf"), 0o600.into()).unwrap();
+    let error = load(&[Request::Host(Applier::Systemd)], root.path()).unwrap_err();
+    insta::assert_snapshot!(error, @r"
+    found a FIFO, a socket or a device at `/etc/sysctl.d/20-b.conf`, wanted a file
+    hint: name a file, or remove it
+    ");
+}
+
+#[test]
+fn a_link_of_another_host_s_tree_is_followed_inside_it() {
+    let root = host(&[("etc/real.conf", "vm.swappiness = 1\n"), ("etc/sysctl.d/10-a.conf", "")]);
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, root.path().join("etc/sysctl.d").join(name)).unwrap();
+    };
+    link("/etc/real.conf", "20-b.conf");
+    link("../../../../../../../etc/passwd", "30-c.conf");
+    link("/dev/null", "40-d.conf");
+    let loaded = load(&[Request::Host(Applier::Systemd)], root.path()).unwrap();
+    assert_eq!(declared(&loaded), ["vm.swappiness = 1"]);
+    assert_eq!(loaded.not_understood, []);
+}
