@@ -1,20 +1,23 @@
 //! The wiring: builds the rooms, makes every channel, spawns, and drains at the end.
 
+mod baseline;
+
 use std::{
     io,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc::sync_channel},
     thread,
     time::Duration,
 };
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use sd_notify::NotifyState;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot, watch},
 };
 
+use self::baseline::Baseline;
 use crate::{
     alerts::{Journal, OUTPUT, Output, Sink, tell},
     config::Config,
@@ -22,15 +25,18 @@ use crate::{
     heap,
     http::{Ask, News, Pages, Posted, Query, Question, Reading, StatusSocket, Webhook, answer_asks},
     kernel::{self, Answer, SlowReader},
-    model::{Entry, Key, Loss, Now, Started, What},
-    probes::{self, Interest, Join, LinkPlan, Links, Plan},
+    model::{Entry, Loss, Now, Started, What},
+    probes::{self, Join, LinkPlan, Links, Plan},
+    sources::{Declared, Wanted},
     store::{self, Batch, Begun, Past, Reader, Work},
-    watch::{Parts, Source, Sources, Watch},
+    watch::{Arrival, Parts, Source, Sources, Watch},
 };
 
 /// What `driftd run` may be asked besides its configuration.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
+    /// The file of the configuration, to be read again when asked; none where there is none.
+    pub config: Option<PathBuf>,
     /// How entries are told on the standard output.
     pub output: Output,
     /// Whether the programs in the kernel log what they see.
@@ -70,7 +76,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A part cannot be had: the store, the listener, the socket, or the probes that the configuration forces.
 pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     heap::keep_small();
-    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    config.warnings.drain(..).for_each(|warning| tracing::warn!("{warning}"));
+    let wanted = Arc::new(Wanted::take(&mut config));
+    let declared = baseline::read(&wanted).map_err(|why| anyhow!("{why}"))?;
+    declared.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let now = kernel::now();
     let Begun { store, reader, past, damage } = store::begin(&config.state, &[OUTPUT])?;
     let store = store.retaining(config.retention);
@@ -79,6 +88,8 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let (work, work_inbox) = mpsc::channel(BATCHES);
     let (bell, rung) = sync_channel(1);
     let (deliveries, delivery_inbox) = mpsc::channel::<Posted>(DELIVERIES);
+    // A message is read for one at a time; the others wait in front of the reader.
+    let (arrivals, arrival_inbox) = mpsc::channel::<Arrival>(1);
     let (questions, question_inbox) = mpsc::channel::<Question>(QUESTIONS);
     let (queries, query_inbox) = mpsc::channel::<Query>(QUERIES);
     let (asks, ask_inbox) = mpsc::channel::<Ask>(ASKS);
@@ -96,8 +107,8 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         Some(settings) => Some(Pages::bind(settings).await?),
         None => None,
     };
-    let wanted = probes::Options { ring: config.ring, foreign: options.foreign, log: options.verbose };
-    let mut probing = probes::start(Path::new("/"), config.probes, wanted)?;
+    let asked = probes::Options { ring: config.ring, foreign: options.foreign, log: options.verbose };
+    let mut probing = probes::start(Path::new("/"), config.probes, asked)?;
     let links = listen(&mut probing.plan, config.probes)?;
     let slow = SlowReader::start(Path::new("/"), move |answer| answers.blocking_send(answer).is_ok())
         .context("cannot start the thread for slow reads")?;
@@ -121,12 +132,13 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
             }
         })?
     };
-    let interest = interest(&config);
     let state = config.state.clone();
     spawn("archive", move || answer_asks(&state, ask_inbox))?;
     let page = pages.as_ref().map(Pages::url);
     let watching = Started { page, ..started(&probing.plan, webhook.as_ref().map(Webhook::url)) };
-    let watch = build_watch(&mut config, past, slow, watching, now);
+    let interest = crate::watch::interest(&declared.rules);
+    let watch = build_watch(&config, *declared, past, slow, watching, now);
+    let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let mut servers = tokio::task::JoinSet::new();
     if let Some(webhook) = webhook {
         let state = config.state.clone();
@@ -143,12 +155,14 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     }
     servers.spawn(socket.serve(reading, stopped));
 
+    let baseline = Baseline::new(wanted, config, options.config);
+    tokio::spawn(baseline.keep(delivery_inbox, hangup, arrivals));
     let mut sources = Sources {
         join: Join::new(interest, probing.hook(), probing.facts.host),
         ring: probing.loaded.map(Source::new).transpose().context("cannot wait for the ring")?,
         canary: probing.canary,
         links: links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
-        deliveries: delivery_inbox,
+        arrivals: arrival_inbox,
         queries: query_inbox,
         answers: answer_inbox,
         trouble,
@@ -181,7 +195,14 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn build_watch(config: &mut Config, mut past: Past, slow: SlowReader, watching: Started, now: Now) -> Watch {
+fn build_watch(
+    config: &Config,
+    mut declared: Declared,
+    mut past: Past,
+    slow: SlowReader,
+    watching: Started,
+    now: Now,
+) -> Watch {
     let in_force = std::mem::take(&mut past.in_force);
     let delivered = std::mem::take(&mut past.delivered);
     let mut ledger = Ledger::new(config.deploy_timeout, in_force, delivered);
@@ -189,7 +210,8 @@ fn build_watch(config: &mut Config, mut past: Past, slow: SlowReader, watching: 
         ledger.reopen(deployment, started, now);
     }
     let parts = Parts {
-        rules: std::mem::take(&mut config.rules),
+        rules: std::mem::take(&mut declared.rules),
+        declared: Some(declared),
         ledger,
         past,
         reader: kernel::Reader::new(Path::new("/"), kernel::descriptors()),
@@ -277,18 +299,4 @@ fn started(plan: &Plan, webhook: Option<String>) -> Started {
         webhook,
         page: None,
     }
-}
-
-/// The declared keys, as probes name them.
-fn interest(config: &Config) -> Interest {
-    let patterns = config.rules.iter().flat_map(|rule| rule.patterns.iter().cloned()).collect();
-    let mut interest = Interest { patterns, ..Interest::default() };
-    for key in config.rules.iter().flat_map(|rule| &rule.keys) {
-        match key {
-            Key::Sysctl { name, .. } => drop(interest.sysctls.insert(name.clone())),
-            Key::Link { interface } => drop(interest.interfaces.insert(interface.clone())),
-            _ => {}
-        }
-    }
-    interest
 }

@@ -24,13 +24,13 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("judge", &["model", "declared"]),
     ("deploys", &["model"]),
     ("config", &["model", "declared"]),
-    ("sources", &["model", "declared", "config", "kernel", "test_host"]),
+    ("sources", &["model", "declared", "judge", "config", "kernel", "test_host"]),
     ("kernel", &["model", "test_host"]),
     ("probes", &["model", "test_host"]),
     ("store", &["model"]),
     ("alerts", &["model", "store"]),
     ("http", &["model", "config", "store"]),
-    ("watch", &["model", "declared", "judge", "deploys", "kernel", "probes", "store", "http"]),
+    ("watch", &["model", "declared", "judge", "deploys", "sources", "kernel", "probes", "store", "http"]),
     (
         "daemon",
         &[

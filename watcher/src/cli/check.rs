@@ -2,7 +2,7 @@
 //!
 //! `for:` and `settle:` need time and are not waited for: a departure of now is shown.
 
-use std::{collections::BTreeSet, io::Write, path::Path};
+use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc};
 
 use serde::Serialize;
 
@@ -13,6 +13,7 @@ use crate::{
     judge::{Judgement, expected, judge},
     kernel::{Reader, expand},
     model::{Capture, IfAbsent, Key, Rule, Severity, Source, Value, VerdictStatus},
+    sources::{Declared, Wanted},
     store,
 };
 
@@ -97,7 +98,7 @@ impl Departure {
 }
 
 /// Checks, shows what was found, and says how it went.
-pub fn run(config: &Config, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
+pub fn run(mut config: Config, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let captures = match store::Reader::open(&config.state) {
         Ok(Some(reader)) => reader.past()?.captures,
@@ -108,7 +109,10 @@ pub fn run(config: &Config, output: Output, mut out: impl Write) -> anyhow::Resu
             Vec::new()
         }
     };
-    let checked = check(&config.rules, &captures, Path::new("/"));
+    let root = Path::new("/");
+    let declared = Declared::read(&Arc::new(Wanted::take(&mut config)), root)?;
+    declared.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    let checked = check(&declared.rules, &captures, root);
     match output {
         Output::Json => writeln!(out, "{}", serde_json::to_string(&checked)?)?,
         Output::Text => write!(out, "{}", text(&checked))?,

@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     alerts::Output,
-    declared::{Conflict, Declaration, Kind, NotUnderstood},
-    judge::{Judgement, expected, judge},
+    declared::{Conflict, Declaration, Kind, NotUnderstood, Request},
+    judge::{Judgement, described, expected, judge},
     kernel::Reader,
     model::{IfAbsent, Key, Source, Value},
-    sources::{self, Loaded, Request, SourceError},
+    sources::{self, Loaded, SourceError},
 };
 
 /// The arguments of a check against files.
@@ -121,11 +121,7 @@ struct Said {
 
 impl From<&Declaration> for Said {
     fn from(Declaration { key, expectation, source, .. }: &Declaration) -> Said {
-        let expected = match key.is_secret() {
-            true => Value::secret().to_string(),
-            false => expected(key, expectation, None),
-        };
-        Said { expected, declared_by: source.clone() }
+        Said { expected: described(key, expectation, None), declared_by: source.clone() }
     }
 }
 

@@ -86,7 +86,7 @@ pub fn run(path: &Path, options: &Options, mut out: impl Write) -> anyhow::Resul
     // What was there is what counts, whatever is asked for now.
     let there = path.try_exists().with_context(|| format!("cannot look for `{}`", path.display()))?;
     let config = match there {
-        true => match super::load(&super::ConfigFile { config: path.clone() }) {
+        true => match super::load(&super::ConfigFile { config: Some(path.clone()) }) {
             Some(config) => config,
             None => return Ok(exit::USAGE),
         },

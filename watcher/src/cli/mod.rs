@@ -1,8 +1,8 @@
 //! The commands: one file each. Arguments in, exit code out.
 
 mod check;
-mod deployments;
 mod declared;
+mod deployments;
 mod doctor;
 mod events;
 mod export;
@@ -273,9 +273,25 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
 
 #[derive(clap::Args)]
 struct ConfigFile {
-    /// The configuration
-    #[arg(long, value_name = "FILE", default_value = "/etc/driftd/driftd.yaml")]
-    config: PathBuf,
+    /// The configuration [default: /etc/driftd/driftd.yaml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// The configuration where none is named.
+const CONFIG: &str = "/etc/driftd/driftd.yaml";
+
+impl ConfigFile {
+    /// The file, whether it is there or not.
+    fn wanted(&self) -> PathBuf {
+        self.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG))
+    }
+
+    /// The file; `None` where none is named and there is none in the usual place.
+    fn path(&self) -> Option<PathBuf> {
+        let usual = || Some(PathBuf::from(CONFIG)).filter(|path| path.symlink_metadata().is_ok());
+        self.config.clone().or_else(usual)
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -313,8 +329,9 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run { config, output, verbose, foreign } => {
+            let path = config.path();
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            let options = daemon::Options { output: output.into(), verbose, foreign };
+            let options = daemon::Options { config: path, output: output.into(), verbose, foreign };
             runtime()?.block_on(daemon::run(config, options))?;
             Ok(exit::IN_SYNC)
         }
@@ -323,10 +340,10 @@ fn run(command: Command) -> anyhow::Result<u8> {
         }
         Command::Check { config, format, .. } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            check::run(&config, format.into(), io::stdout().lock())
+            check::run(config, format.into(), io::stdout().lock())
         }
         Command::Doctor { config, format } => {
-            let config = match config.map(|config| load(&ConfigFile { config })) {
+            let config = match config.map(|config| load(&ConfigFile { config: Some(config) })) {
                 Some(None) => return Ok(exit::USAGE),
                 config => config.flatten(),
             };
@@ -362,7 +379,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
             io::stdout().lock().write_all(&text)?;
             Ok(exit::IN_SYNC)
         }
-        Command::Init { config, options } => init::run(&config.config, &options, io::stdout().lock()),
+        Command::Init { config, options } => init::run(&config.wanted(), &options, io::stdout().lock()),
         Command::Sign { secret } => {
             sign::run(&secret, io::stdin().lock(), io::stdout().lock())?;
             Ok(exit::IN_SYNC)
@@ -377,7 +394,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
 
 /// The configuration; `None` where it is wrong, and every mistake was shown.
 fn load(file: &ConfigFile) -> Option<Config> {
-    match config::load(&file.config) {
+    let Some(path) = file.path() else { return Some(config::without_file()) };
+    match config::load(&path) {
         Ok(config) => Some(config),
         Err(config::ConfigError::Problems(problems)) => {
             eprintln!("{}", problems.render(io::stderr().is_terminal()));

@@ -39,7 +39,8 @@ fn text(status: &Status, screen: Screen) -> String {
     let open = counted(findings.len(), "finding open", "findings open");
     let _ = writeln!(text, ": {open}, {} watched", counted(watching.keys, "key", "keys"));
     let mut troubles = String::new();
-    for trouble in status.unrecorded.iter().chain(&status.blind) {
+    let broken = status.broken.as_ref().map(|why| format!("what is declared stays as it was: {why}"));
+    for trouble in status.unrecorded.iter().chain(&broken).chain(&status.blind) {
         let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, trouble));
     }
     if !status.unreadable.is_empty() {

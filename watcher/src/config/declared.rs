@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    node::{self, Entry, Tree},
+    node::{self, Entry, Node, Tree},
     problem::{Problems, Wrong, quoted},
     scalar,
 };
@@ -29,18 +29,21 @@ pub fn declared(from: &Arc<str>, file: &Arc<str>, text: &str) -> Result<Vec<Line
         },
         _ => node,
     });
-    let mut lines = Vec::new();
-    match tree.map(|node| (node, &node.tree)) {
-        None | Some((_, Tree::Nothing)) => {}
-        Some((_, Tree::Map(entries))) => {
-            lines.extend(entries.iter().filter_map(|entry| line(entry, from, file, &mut problems)));
-        }
-        Some((node, _)) => {
+    let lines = tree.map(|node| map(node, from, file, &mut problems)).unwrap_or_default();
+    problems.or(lines)
+}
+
+/// The lines of a map of keys and values. Those with a mistake are in `problems`.
+pub(super) fn map(node: &Node, from: &Arc<str>, file: &Arc<str>, problems: &mut Problems) -> Vec<Line> {
+    match &node.tree {
+        Tree::Nothing => Vec::new(),
+        Tree::Map(entries) => entries.iter().filter_map(|entry| line(entry, from, file, problems)).collect(),
+        Tree::Scalar(_) | Tree::List(_) => {
             let wrong = Wrong::new("a map of keys and values").hint("one `key: value` a line");
             problems.push(node.span, node.described(), wrong);
+            Vec::new()
         }
     }
-    problems.or(lines)
 }
 
 fn line(entry: &Entry, from: &Arc<str>, file: &Arc<str>, problems: &mut Problems) -> Option<Line> {

@@ -3,19 +3,23 @@
 use std::{
     fs::File,
     io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use super::{
-    duration,
+    declared, duration,
     http::{Http, http},
     node::{self, Entry, Tree},
     problem::{Problems, Wrong},
-    rules, scalar,
+    rules, scalar, sources,
     webhook::{Webhook, webhook},
 };
-use crate::model::{Probes, Retention, Rule};
+use crate::{
+    declared::{Line, Request, sysctl::Applier},
+    model::{Probes, Retention, Rule},
+};
 
 /// The configuration, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +47,11 @@ pub struct Config {
     pub retention: Retention,
     /// The rules (`drift_rules:`), in the order of the file.
     pub rules: Vec<Rule>,
+    /// The sources that declare keys (`declared_from:`), the later one winning. The host's own sysctl.d, where the file
+    /// names neither rules nor sources nor values.
+    pub declared_from: Vec<Request>,
+    /// The keys and values of the file itself (`declared:`), after all sources.
+    pub declared: Vec<Line>,
     /// What is worth a word at start and is no mistake.
     pub warnings: Vec<String>,
 }
@@ -103,7 +112,7 @@ fn read_hint(error: &io::Error) -> &'static str {
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too large from one that just fits.
-    File::open(path)
+    open(path)
         .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes))
         .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     if bytes.len() > MAX_FILE {
@@ -125,7 +134,16 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     Ok(parse(&path.display().to_string(), text)?)
 }
 
-pub(super) const FIELDS: [&str; 10] = [
+/// Opens a file, and nothing that reading might never end of: without `O_NONBLOCK` opening a FIFO waits for a writer.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no file")),
+    }
+}
+
+pub(super) const FIELDS: [&str; 12] = [
     "state",
     "socket",
     "webhook",
@@ -136,7 +154,47 @@ pub(super) const FIELDS: [&str; 10] = [
     "deploy_timeout",
     "retention",
     "drift_rules",
+    "declared_from",
+    "declared",
 ];
+
+/// The fields that say what is declared.
+const DECLARING: [&str; 3] = ["drift_rules", "declared_from", "declared"];
+
+/// The configuration of a host that has none.
+pub fn without_file() -> Config {
+    let mut config = Config::default();
+    no_declaration(&mut config);
+    config
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            file: "".into(),
+            state: "/var/lib/driftd".into(),
+            socket: "/run/driftd/driftd.sock".into(),
+            webhook: None,
+            http: None,
+            probes: Probes::default(),
+            sweep: Duration::from_secs(60),
+            ring: DEFAULT_RING,
+            // Longer than a rollout step takes, short enough that a lost `finished` does not hide drift for a shift.
+            deploy_timeout: Duration::from_secs(15 * 60),
+            retention: Retention::default(),
+            rules: Vec::new(),
+            declared_from: Vec::new(),
+            declared: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// Where nothing is declared, the host's own sysctl.d is.
+fn no_declaration(config: &mut Config) {
+    config.declared_from.push(Request::Host(Applier::Systemd));
+    config.warnings.push("nothing is declared here: the host's own sysctl.d is what is compared".into());
+}
 
 /// Checks a text; `file` is the name it is shown under.
 ///
@@ -145,21 +203,7 @@ pub(super) const FIELDS: [&str; 10] = [
 pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problems = Problems::new(file, text);
-    let mut config = Config {
-        file: file.into(),
-        state: "/var/lib/driftd".into(),
-        socket: "/run/driftd/driftd.sock".into(),
-        webhook: None,
-        http: None,
-        probes: Probes::default(),
-        sweep: Duration::from_secs(60),
-        ring: DEFAULT_RING,
-        // Longer than a rollout step takes, short enough that a lost `finished` does not hide drift for a shift.
-        deploy_timeout: Duration::from_secs(15 * 60),
-        retention: Retention::default(),
-        rules: Vec::new(),
-        warnings: Vec::new(),
-    };
+    let mut config = Config { file: file.into(), ..Config::default() };
     let node = node::parse(text, &mut problems);
     match node.as_ref().map(|node| (node, &node.tree)) {
         None | Some((_, Tree::Nothing)) => {}
@@ -173,8 +217,14 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
             problems.push(node.span, node.described(), Wrong::new("a map").hint(hint));
         }
     }
-    if config.rules.is_empty() {
-        config.warnings.push("no rules: nothing is compared".into());
+    let declares = match node.as_ref().map(|node| &node.tree) {
+        Some(Tree::Map(entries)) => entries.iter().any(|entry| DECLARING.contains(&&*entry.name.text)),
+        _ => false,
+    };
+    if !declares {
+        no_declaration(&mut config);
+    } else if config.rules.is_empty() && config.declared_from.is_empty() && config.declared.is_empty() {
+        config.warnings.push("nothing is declared: nothing is compared".into());
     }
     config.warnings.extend(rules::moving(&config.rules));
     problems.or(config)
@@ -200,6 +250,11 @@ fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
         }
         "ring" => config.ring = scalar::value(node, RING, problems, ring).unwrap_or_default(),
         "retention" => config.retention = retention(entry, problems),
+        "declared_from" => config.declared_from = sources::declared_from(node, problems),
+        "declared" => {
+            let file = problems.file();
+            config.declared = declared::map(node, &file, &file, problems);
+        }
         "drift_rules" => config.rules = rules::rules(node, problems),
         _ => scalar::unknown(&entry.name, "a field of the configuration", &FIELDS, problems),
     }

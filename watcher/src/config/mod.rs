@@ -5,9 +5,7 @@
 //!
 //! The way of a text: `node` turns YAML into a tree that keeps the place of everything, and knows no field;
 //! `file`, `webhook`, `http`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they do not;
-//! `scalar` and `duration` read single values.
-//! `file`, `webhook`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they do not;
-//! `declared` does so for a file of keys and values; `scalar` and `duration` read single values.
+//! `declared` and `sources` do so for keys and values and for the files that declare them; `scalar` and `duration` read single values.
 
 mod callers;
 mod declared;
@@ -20,13 +18,14 @@ mod problem;
 mod rules;
 mod scalar;
 mod sender;
+mod sources;
 #[cfg(test)]
 mod tests;
 mod webhook;
 
 pub use callers::Callers;
 pub use declared::declared;
-pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse};
+pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse, without_file};
 pub use http::Http;
 pub use name_pattern::NamePattern;
 pub use problem::{Problem, Problems, Span};

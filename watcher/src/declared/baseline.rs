@@ -61,7 +61,7 @@ fn conflict(chain: &[Declaration]) -> Option<Conflict<'_>> {
 }
 
 /// Whether one value can be as both expect, as far as that can be told.
-fn agree(key: &Key, a: &Expectation, b: &Expectation) -> bool {
+pub(super) fn agree(key: &Key, a: &Expectation, b: &Expectation) -> bool {
     use Expectation::{Equal, OneOf, Range};
     let is = |value: &str, other: &str| Value::canonical(key, value) == Value::canonical(key, other);
     match (a, b) {

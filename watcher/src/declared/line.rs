@@ -31,6 +31,20 @@ impl Kind {
     }
 }
 
+/// One source, as it is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// What a program would apply at boot: the sysctl.d directories below the root.
+    Host(Applier),
+    /// One file, the name of a TuneD profile, or the root of a tree with sysctl.d directories.
+    File {
+        /// What it holds.
+        kind: Kind,
+        /// Where it is; not below the root, but as this process sees it.
+        path: std::path::PathBuf,
+    },
+}
+
 /// What one line of a source says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {

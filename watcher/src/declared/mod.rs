@@ -8,6 +8,7 @@
 //! side and says which one holds.
 
 mod baseline;
+mod compose;
 mod line;
 mod order;
 mod resolve;
@@ -16,7 +17,8 @@ mod target;
 pub mod tuned;
 
 pub use baseline::{Baseline, Conflict};
-pub use line::{Declaration, Kind, Line, NotUnderstood, Parsed, Says};
+pub use compose::{Composed, DECLARED, Overruled, compose};
+pub use line::{Declaration, Kind, Line, NotUnderstood, Parsed, Request, Says};
 pub use order::{Directory, SYSCTL_DIRECTORIES, sysctl_order};
 pub use resolve::resolve;
 pub use target::{Only, Target};

@@ -66,6 +66,7 @@ pub fn logged<T>(code: impl FnOnce() -> T) -> (T, String) {
 pub fn sample_status() -> Status {
     Status {
         unreadable: Vec::new(),
+        broken: None,
         watching: Started {
             version: "0.1.0".into(),
             sysctl: "kprobe".into(),

@@ -87,6 +87,14 @@ pub fn expected(key: &Key, expectation: &Expectation, captured: Option<&Value>) 
     }
 }
 
+/// The same for people: of a secret nothing is shown.
+pub fn described(key: &Key, expectation: &Expectation, captured: Option<&Value>) -> String {
+    match key.is_secret() {
+        true => Value::secret().to_string(),
+        false => expected(key, expectation, captured),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

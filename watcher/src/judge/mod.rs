@@ -3,5 +3,5 @@
 mod compare;
 mod track;
 
-pub use compare::{Judgement, expected, judge};
+pub use compare::{Judgement, described, expected, judge};
 pub use track::{State, Step, step};

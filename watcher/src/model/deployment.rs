@@ -295,6 +295,9 @@ pub struct Verdict {
     /// What cannot be read, and so may be anything.
     #[serde(default)]
     pub unreadable: Vec<Key>,
+    /// Why the baseline is still the one before: what is wrong with the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
 }
 
 /// A verdict in one word.

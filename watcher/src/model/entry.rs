@@ -346,6 +346,8 @@ pub enum SweepReason {
     Deployment,
     /// The clock or the machine jumped.
     Jump,
+    /// The configuration was read again.
+    Reload,
 }
 
 impl SweepReason {
@@ -357,6 +359,7 @@ impl SweepReason {
             SweepReason::Loss => "loss",
             SweepReason::Deployment => "deployment",
             SweepReason::Jump => "jump",
+            SweepReason::Reload => "reload",
         }
     }
 }

@@ -23,6 +23,9 @@ pub struct Status {
     /// What cannot be read, and so may be anything.
     #[serde(default)]
     pub unreadable: Vec<Key>,
+    /// Why the baseline is still the one before: what is wrong with the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<String>,
     /// When the last sweep ended.
     pub last_sweep: Option<Timestamp>,
     /// Why the probes see nothing now, where that is so.

@@ -4,8 +4,7 @@
 //! few kretprobe instances (`maxactive`), and writers who sit in the kernel use them up. Nothing here reads a clock.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
+    collections::{HashMap, VecDeque},
     time::Duration,
 };
 
@@ -17,9 +16,10 @@ use super::{
     canary::{self, Heard},
     decode::{self, Record},
     facts::Namespaces,
+    interest::Interest,
     plan::Hook,
 };
-use crate::model::{Boottime, Hint, Owner, OwnerKind, Pattern, SeenBy, Write};
+use crate::model::{Boottime, Hint, Owner, OwnerKind, SeenBy, Write};
 
 /// How long a return is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -27,28 +27,6 @@ pub const PATIENCE: Duration = Duration::from_secs(1);
 /// How many calls wait for their return at the most. More than this many writers at once in the kernel are no longer
 /// joined but told at once, without a result.
 const WAITING: usize = 1024;
-
-/// The declared keys, as probes name them. Writes of others are counted and go no further.
-#[derive(Debug, Default)]
-pub struct Interest {
-    /// Names of sysctls with `/` between their components.
-    pub sysctls: HashSet<Arc<str>>,
-    /// Names of interfaces.
-    pub interfaces: HashSet<Arc<str>>,
-    /// Patterns of keys: what they mean is not known before it is there.
-    pub patterns: Vec<Pattern>,
-}
-
-impl Interest {
-    fn has_sysctl(&self, name: &str) -> bool {
-        self.sysctls.contains(name) || self.patterns.iter().any(|pattern| pattern.matches_sysctl(name))
-    }
-
-    fn has_link(&self, interface: &str) -> bool {
-        self.interfaces.contains(interface)
-            || self.patterns.iter().any(|pattern| pattern.matches_link(interface))
-    }
-}
 
 /// What was heard and is no hint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,6 +79,11 @@ impl Join {
             heard: Heard::default(),
             suspicious: false,
         }
+    }
+
+    /// Other keys are declared from now on.
+    pub fn set_interest(&mut self, interest: Interest) {
+        self.interest = interest;
     }
 
     /// Takes one record of the ring; hints that are complete go to `hints`.

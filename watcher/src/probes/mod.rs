@@ -6,6 +6,7 @@ mod btf;
 mod canary;
 mod decode;
 mod facts;
+mod interest;
 mod join;
 mod load;
 mod netlink;
@@ -15,7 +16,8 @@ mod start;
 
 pub use canary::{Canary, Heard};
 pub use facts::{Capabilities, Cgroup2, Facts, Kprobes, Lockdown, Namespaces, facts};
-pub use join::{Interest, Join, Tally};
+pub use interest::Interest;
+pub use join::{Join, Tally};
 pub use load::{Loaded, Options};
 pub use netlink::{Links, News};
 pub use plan::{Hook, LinkPlan, Plan, SysctlPlan};

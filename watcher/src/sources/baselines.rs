@@ -9,11 +9,10 @@ use std::{
 };
 
 use super::{
-    Request,
     file::Root,
     load::{load, parse},
 };
-use crate::declared::Kind;
+use crate::declared::{Kind, Request};
 
 /// What a file says: how many lines declare, and the numbers of those not understood.
 struct Real {

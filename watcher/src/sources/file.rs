@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read},
     os::fd::{AsFd, OwnedFd},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags};
@@ -101,15 +101,13 @@ fn text(file: OwnedFd, path: &str, most: u64) -> Result<String, SourceError> {
 /// A host's tree.
 pub(super) struct Root {
     directory: OwnedFd,
-    /// Its path, for what is only looked at and never followed out of it.
-    pub path: PathBuf,
 }
 
 impl Root {
     pub fn open(path: &Path) -> Result<Root, SourceError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(directory) => Ok(Root { directory, path: path.to_owned() }),
+            Ok(directory) => Ok(Root { directory }),
             Err(errno) => Err(SourceError::Read { path: path.display().to_string(), error: errno.into() }),
         }
     }

@@ -1,9 +1,6 @@
 //! Everything that is asked for, read and made one baseline.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use super::{
     SourceError,
@@ -14,24 +11,19 @@ use super::{
 use crate::{
     config,
     declared::{
-        Baseline, Directory, Kind, NotUnderstood, Parsed, SYSCTL_DIRECTORIES, resolve,
+        Baseline, Directory, Kind, Line, NotUnderstood, Parsed, Request, SYSCTL_DIRECTORIES, Target, resolve,
         sysctl::{self, Applier},
         sysctl_order,
     },
 };
 
-/// One source, as it is asked for.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Request {
-    /// What a program would apply at boot: the sysctl.d directories below the root.
-    Host(Applier),
-    /// One file, or the name of a TuneD profile.
-    File {
-        /// What it holds.
-        kind: Kind,
-        /// Where it is; not below the root, but as this process sees it.
-        path: PathBuf,
-    },
+/// What sources say, with the patterns as they were written: which keys those mean is looked up by [`Read::resolve`].
+#[derive(Debug, Default)]
+pub struct Read {
+    /// The lines of sources that are applied together, and by what.
+    parts: Vec<(Kind, Vec<Line>)>,
+    /// The lines that declare nothing because they were not understood.
+    pub not_understood: Vec<NotUnderstood>,
 }
 
 /// What the sources declare.
@@ -45,27 +37,62 @@ pub struct Loaded {
 
 /// Reads sources, the later one winning, for the keys there are below `root`.
 ///
+/// # Errors
+/// As [`read`] and [`Read::resolve`].
+pub fn load(requests: &[Request], root: &Path) -> Result<Loaded, SourceError> {
+    let mut read = read(requests, root)?;
+    let not_understood = std::mem::take(&mut read.not_understood);
+    Ok(Loaded { baseline: read.resolve(root)?, not_understood })
+}
+
+/// Reads sources. The host's own are those below `root`.
+///
 /// Files of sysctls that follow each other are applied together, as if they were named to the program in one command: a
 /// key that one of them names is matched by no pattern of another.
 ///
 /// # Errors
 /// A source cannot be read, is no file or too large; a profile is not found; YAML has mistakes.
-pub fn load(requests: &[Request], root: &Path) -> Result<Loaded, SourceError> {
+pub fn read(requests: &[Request], root: &Path) -> Result<Read, SourceError> {
     let root = Root::open(root)?;
-    let mut matching = Matching::new(&root.path);
-    let mut declarations = Vec::new();
-    let mut not_understood = Vec::new();
+    let mut read = Read::default();
     for requests in requests.chunk_by(|a, b| kind(a) == kind(b) && kind(a).applier().is_some()) {
         let mut parsed = Parsed::default();
         for request in requests {
             parsed.extend(parse(request, &root)?);
         }
-        let kind = requests.first().map_or(Kind::SysctlD, kind);
-        declarations.extend(resolve(kind, &parsed.lines, |pattern, only| matching.keys(pattern, only)));
-        not_understood.extend(parsed.not_understood);
+        read.parts.push((requests.first().map_or(Kind::SysctlD, kind), parsed.lines));
+        read.not_understood.extend(parsed.not_understood);
     }
-    matching.finish()?;
-    Ok(Loaded { baseline: Baseline::new(declarations), not_understood })
+    Ok(read)
+}
+
+impl Read {
+    /// Lets these lines, which stand in no file of their own, come after all the others.
+    pub fn then(&mut self, lines: &[Line]) {
+        if !lines.is_empty() {
+            self.parts.push((Kind::Declared, lines.to_vec()));
+        }
+    }
+
+    /// Whether the keys that are declared depend on what there is.
+    pub fn has_patterns(&self) -> bool {
+        let mut lines = self.parts.iter().flat_map(|(_, lines)| lines);
+        lines.any(|line| matches!(line.target, Target::Pattern(..)))
+    }
+
+    /// What is declared for the keys there are below `root`.
+    ///
+    /// # Errors
+    /// The patterns mean too much.
+    pub fn resolve(&self, root: &Path) -> Result<Baseline, SourceError> {
+        let mut matching = Matching::new(root);
+        let mut declarations = Vec::new();
+        for (kind, lines) in &self.parts {
+            declarations.extend(resolve(*kind, lines, |pattern, only| matching.keys(pattern, only)));
+        }
+        matching.finish()?;
+        Ok(Baseline::new(declarations))
+    }
 }
 
 fn kind(request: &Request) -> Kind {
@@ -78,8 +105,14 @@ fn kind(request: &Request) -> Kind {
 
 pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceError> {
     match request {
-        Request::Host(applier) => host(*applier, root),
+        Request::Host(applier) => host(*applier, root, ""),
         Request::File { kind, path } => {
+            if let Some(applier) = kind.applier()
+                && path.is_dir()
+                && SYSCTL_DIRECTORIES.iter().any(|of| path.join(of.trim_start_matches('/')).is_dir())
+            {
+                return host(applier, &Root::open(path)?, path.to_string_lossy().trim_end_matches('/'));
+            }
             let file: Arc<str> = path.display().to_string().into();
             match kind {
                 Kind::SysctlD => {
@@ -98,8 +131,8 @@ pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceErro
     }
 }
 
-/// The sysctl.d directories of a host.
-pub(super) fn host(applier: Applier, root: &Root) -> Result<Parsed, SourceError> {
+/// The sysctl.d directories of a tree, whose files are shown with `prefix` before them.
+pub(super) fn host(applier: Applier, root: &Root, prefix: &str) -> Result<Parsed, SourceError> {
     let mut directories = Vec::new();
     for path in SYSCTL_DIRECTORIES {
         if let Some(names) = root.names(path)? {
@@ -107,18 +140,20 @@ pub(super) fn host(applier: Applier, root: &Root) -> Result<Parsed, SourceError>
         }
     }
     let from: Arc<str> = match applier {
-        Applier::Systemd => "sysctl.d".into(),
-        Applier::Procps => "sysctl --system".into(),
+        Applier::Systemd if prefix.is_empty() => "sysctl.d".into(),
+        Applier::Procps if prefix.is_empty() => "sysctl --system".into(),
+        Applier::Systemd | Applier::Procps => prefix.into(),
     };
     let mut parsed = Parsed::default();
     for path in sysctl_order(applier, &directories) {
+        let file: Arc<str> = format!("{prefix}{path}").into();
         match root.read(&path, MOST_BYTES) {
-            Ok(Some(text)) => parsed.extend(sysctl::parse(applier, &from, &path.into(), &text)),
+            Ok(Some(text)) => parsed.extend(sysctl::parse(applier, &from, &file, &text)),
             // A link that leads nowhere, or to /dev/null: its name is masked.
             Ok(None) => {}
             // Both programs say so and go on.
-            Err(SourceError::NoFile { path, found: "a directory" }) => {
-                let source = crate::model::Source { file: path.into(), line: 1 };
+            Err(SourceError::NoFile { found: "a directory", .. }) => {
+                let source = crate::model::Source { file, line: 1 };
                 parsed.not_understood.push(NotUnderstood::new(source, "", "it is a directory"));
             }
             Err(error) => return Err(error),

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod baselines;
+mod declared;
 mod file;
 mod load;
 mod matching;
@@ -12,5 +13,6 @@ mod profiles;
 #[cfg(test)]
 mod tests;
 
+pub use declared::{Declared, Wanted};
 pub use file::SourceError;
-pub use load::{Loaded, Request, load};
+pub use load::{Loaded, load};

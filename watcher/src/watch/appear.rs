@@ -15,12 +15,12 @@ use crate::{
 impl Watch {
     /// Looks which keys the patterns mean now: takes up what is new, lets go what is gone and is no finding. Gives the
     /// places of what is new.
-    pub(super) fn look_around(&mut self) -> Vec<usize> {
+    pub(super) fn look_around(&mut self, now: Now) -> Vec<usize> {
+        let mut new = self.look_at_sources(now);
         if self.patterns.is_empty() {
-            return Vec::new();
+            return new;
         }
         let mut there: HashSet<Key> = HashSet::new();
-        let mut new = Vec::new();
         for (rule, pattern) in self.patterns.clone() {
             let (keys, more) = self.reader.expand(&pattern);
             if more && !std::mem::replace(&mut self.too_many, true) {
@@ -46,17 +46,23 @@ impl Watch {
     fn take_up(&mut self, rule: usize, key: &Key) -> Option<usize> {
         let is_new = !self.by_key.contains_key(key);
         let late = self.status.last_sweep.is_some();
-        let if_absent = self.rules.get(rule)?.if_absent.unwrap_or(crate::model::IfAbsent::Ignore);
-        let tracked = self.track(key);
-        if !tracked.checks.iter().any(|check| check.rule == rule) {
+        let this = self.rules.get(rule)?;
+        let (name, if_absent) = (this.name.clone(), this.if_absent.unwrap_or(crate::model::IfAbsent::Ignore));
+        self.track(key);
+        let at = self.by_key.get(key).copied()?;
+        let tracked = self.keys.get_mut(at)?;
+        // Where a source declares the key, a rule of this name is for it already.
+        let named =
+            |check: &super::tracked::Check| self.rules.get(check.rule).is_some_and(|r| r.name == name);
+        if !tracked.checks.iter().any(named) {
             tracked.checks.push(super::tracked::Check::new(rule, if_absent, true));
             tracked.late |= is_new && late;
         }
-        is_new.then(|| self.by_key.get(key).copied())?
+        is_new.then_some(at)
     }
 
     /// Forgets a key; its place is for the next.
-    fn let_go(&mut self, at: usize) {
+    pub(super) fn let_go(&mut self, at: usize) {
         let Some(tracked) = self.keys.get_mut(at) else { return };
         self.by_key.remove(&tracked.key);
         if let Some(write) = super::written_file(&tracked.key)
@@ -83,7 +89,7 @@ impl Watch {
     /// An interface, a module or a device came or went: the patterns are looked at a moment later, when what comes with
     /// it is there too.
     pub(super) fn something_appeared(&mut self, now: Now) {
-        if !self.patterns.is_empty() {
+        if !self.patterns.is_empty() || self.declared.is_some() {
             self.look_at.get_or_insert(now.boot.after(AFTER_NETLINK));
         }
     }
@@ -91,7 +97,7 @@ impl Watch {
     /// Looks around if it is time, and reads what is new.
     pub(super) fn look_if_due(&mut self, pin: &Pin, now: Now) {
         if self.look_at.take_if(|at| *at <= now.boot).is_some() {
-            for at in self.look_around() {
+            for at in self.look_around(now) {
                 self.read(at, pin, now);
             }
         }

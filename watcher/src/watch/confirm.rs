@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     deploys::Pin,
-    judge::{Judgement, State, Step, expected, judge, step},
+    judge::{Judgement, State, Step, described, judge, step},
     kernel::ReadError,
     model::{
         Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, IfAbsent, Key, Loss, Now,
@@ -173,6 +173,7 @@ impl Watch {
                 (None, IfAbsent::Wait) if !was_there => Judgement::Unjudged,
                 _ => judge(&key, &rule.expectation, captured, value),
             };
+            check.judged = true;
             check.from_the_start = judgement == Judgement::Departs && (first || check.from_the_start);
             match step(&mut check.state, judgement, rule, written, pin.in_window, now.boot) {
                 // Held: another deployment's verdict may wait until it has settled.
@@ -231,7 +232,7 @@ impl Watch {
             Some(change) => (change.previous, change.requested, change.writer, change.seen_by),
             None => (None, None, None, crate::model::SeenBy::Sweep),
         };
-        let expected = words(&tracked.key, rule, captured);
+        let expected = described(&tracked.key, &rule.expectation, captured);
         let declared_commit = match rule.expectation {
             Expectation::Captured(_) => capture.map(|capture| capture.commit.clone()),
             _ => None,
@@ -268,7 +269,7 @@ impl Watch {
             };
             let before = Finding::clone(finding);
             let captured = check.captured.as_ref().map(|capture| &capture.value);
-            finding.expected = words(key, rule, captured);
+            finding.expected = described(key, &rule.expectation, captured);
             finding.severity = rule.severity;
             finding.declared_by = rule.source.clone();
             if **finding != before {
@@ -304,14 +305,6 @@ impl Watch {
         let actual = if finding.key.is_secret() { value.map(|_| Value::secret()) } else { value };
         let healed = Finding { state: FindingState::Healed, healed: Some(now.wall), actual, ..finding };
         self.tell(now, What::Finding(Box::new(healed)));
-    }
-}
-
-/// What a rule expects of a key, in words.
-pub(super) fn words(key: &Key, rule: &Rule, captured: Option<&Value>) -> String {
-    match key.is_secret() {
-        true => Value::secret().to_string(),
-        false => expected(key, &rule.expectation, captured),
     }
 }
 

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    Watch,
+    Reread, Watch,
     tracked::{Capturing, Check, Tracked},
 };
 use crate::{
@@ -38,7 +38,7 @@ struct Pending {
 }
 
 impl Watch {
-    pub(super) fn delivered(&mut self, delivery: Delivery, now: Now) {
+    pub(super) fn delivered(&mut self, delivery: Delivery, reread: Option<Reread>, now: Now) {
         let Delivery { announcement, credential, reply, verdict } = delivery;
         let window = self.ledger.window_of(&announcement).map(|deployment| deployment.id.clone());
         let before = self.ledger.pin();
@@ -73,6 +73,9 @@ impl Watch {
             Outcome::Finished(deployment) => {
                 self.end_window(&before, now);
                 self.take_message(&deployment, DeploymentStatus::Finished, now);
+                if let Some(reread) = reread {
+                    self.take_baseline(reread, now);
+                }
                 self.owe_verdict(&deployment, true, verdict);
                 self.capture(&deployment.commit, window.as_ref());
                 self.sweep(SweepReason::Deployment, now);
@@ -148,7 +151,9 @@ impl Watch {
         }
         let findings = self.findings();
         let (held, unreadable) = (self.held(), self.unreadable_keys());
-        let status = match findings.is_empty() && held.is_empty() && unreadable.is_empty() {
+        let broken = self.status.broken.clone();
+        let in_sync = findings.is_empty() && held.is_empty() && unreadable.is_empty() && broken.is_none();
+        let status = match in_sync {
             true => VerdictStatus::Synced,
             false => VerdictStatus::OutOfSync,
         };
@@ -162,6 +167,7 @@ impl Watch {
                 findings: findings.clone(),
                 held: held.clone(),
                 unreadable: unreadable.clone(),
+                broken: broken.clone(),
             };
             if record {
                 let snapshot = self.snapshot(&verdict.deployment);

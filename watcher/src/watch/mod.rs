@@ -5,6 +5,7 @@
 
 mod appear;
 mod confirm;
+mod declare;
 mod deliver;
 mod links;
 mod query;
@@ -21,8 +22,9 @@ use std::{
     time::Duration,
 };
 
+pub use declare::{Reread, interest};
 use jiff::{SignedDuration, Timestamp};
-pub use run::{Source, Sources, drain, run};
+pub use run::{Arrival, Source, Sources, drain, run};
 
 use self::{
     deliver::Verdicts,
@@ -40,6 +42,7 @@ use crate::{
         Status, SweepReason, VerdictStatus, What, Write,
     },
     probes::{News, Tally},
+    sources::Declared,
     store::{Batch, Past},
 };
 
@@ -57,8 +60,10 @@ pub enum Input {
     Recording(Option<String>),
     /// A key whose reading may block was read.
     Answer(Answer),
-    /// A deployment was announced.
-    Delivery(Delivery),
+    /// A deployment was announced; with what is declared now, where that is read anew for it.
+    Delivery(Delivery, Option<Reread>),
+    /// The configuration was read again.
+    Reread(Reread),
     /// An authentic message counted for nothing.
     Ignored(Ignored),
     /// Somebody wants to know how things stand.
@@ -92,6 +97,10 @@ pub struct Watch {
     rules: Vec<Rule>,
     /// The patterns of all rules, each with the place of its rule.
     patterns: Vec<(usize, Pattern)>,
+    /// What the sources say, where patterns of theirs mean the keys that are there.
+    declared: Option<Declared>,
+    /// Whether other keys are declared than the probes know.
+    interest_moved: bool,
     keys: Vec<Tracked>,
     /// Places in `keys` that nothing is at any more.
     free: Vec<usize>,
@@ -128,6 +137,8 @@ pub struct Watch {
 pub struct Parts {
     /// The rules of the configuration.
     pub rules: Vec<Rule>,
+    /// What the sources say, where there are some; their rules are among the rules.
+    pub declared: Option<Declared>,
     /// What was delivered, and what is being delivered.
     pub ledger: Ledger,
     /// Findings and captured values that an earlier run left.
@@ -153,10 +164,12 @@ struct Losses {
 impl Watch {
     /// A watch over the keys of the rules.
     pub fn new(parts: Parts, now: Now) -> Watch {
-        let Parts { rules, ledger, past, reader, slow, sweep_every, watching } = parts;
+        let Parts { rules, declared, ledger, past, reader, slow, sweep_every, watching } = parts;
         let named = rules.iter().map(|rule| rule.keys.len()).sum();
         let mut watch = Watch {
             patterns: Vec::new(),
+            declared: None,
+            interest_moved: false,
             keys: Vec::with_capacity(named),
             free: Vec::new(),
             look_at: None,
@@ -189,6 +202,7 @@ impl Watch {
                 window: None,
                 findings: Vec::new(),
                 unreadable: Vec::new(),
+                broken: None,
                 last_sweep: None,
                 blind: None,
                 unrecorded: None,
@@ -209,7 +223,10 @@ impl Watch {
             watch.patterns.extend(rule.patterns.iter().map(|pattern| (number, pattern.clone())));
         }
         watch.rules = rules;
-        watch.look_around();
+        watch.look_around(now);
+        if let Some(declared) = declared {
+            watch.follow(declared);
+        }
         watch.status.watching.keys = watch.keys.len();
         watch.tell(now, What::Start(watch.status.watching.clone()));
         watch.recall(past, now);
@@ -258,8 +275,8 @@ impl Watch {
 
     fn check_of(&mut self, rule: &str, key: &Key) -> Option<&mut Check> {
         let at = *self.by_key.get(key)?;
-        let number = self.rules.iter().position(|r| *r.name == *rule)?;
-        self.keys.get_mut(at)?.checks.iter_mut().find(|check| check.rule == number)
+        let named = |check: &&mut Check| self.rules.get(check.rule).is_some_and(|r| *r.name == *rule);
+        self.keys.get_mut(at)?.checks.iter_mut().find(named)
     }
 
     /// Takes one input and all that is due, and gives what is to be recorded.
@@ -276,7 +293,8 @@ impl Watch {
                     self.answered(at, read, now);
                 }
             }
-            Input::Delivery(delivery) => self.delivered(delivery, now),
+            Input::Delivery(delivery, reread) => self.delivered(delivery, reread, now),
+            Input::Reread(reread) => self.reread(reread, now),
             Input::Ignored(message) => {
                 if let Some(message) = self.passed.take(message, now.boot) {
                     self.tell(now, What::Ignored(message));

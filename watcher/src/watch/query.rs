@@ -2,12 +2,12 @@
 
 use super::{
     Watch,
-    confirm::{shown, words},
+    confirm::shown,
     tracked::{Known, Tracked},
 };
 use crate::{
     http::Query,
-    judge::State,
+    judge::{State, described},
     model::{Deployment, DeploymentStatus, RuleStanding, Standing, Status, VerdictStatus, Watched},
 };
 
@@ -25,7 +25,7 @@ impl Watch {
         let (findings, unreadable) = (self.findings(), self.unreadable_keys());
         let news = |deployment: &Deployment, status| deployment.news(status);
         Status {
-            status: match findings.is_empty() && unreadable.is_empty() {
+            status: match findings.is_empty() && unreadable.is_empty() && self.status.broken.is_none() {
                 true => VerdictStatus::Synced,
                 false => VerdictStatus::OutOfSync,
             },
@@ -54,7 +54,11 @@ impl Watch {
             let rule = self.rules.get(check.rule)?;
             Some(RuleStanding {
                 rule: rule.name.clone(),
-                expected: words(&tracked.key, rule, check.captured.as_ref().map(|capture| &capture.value)),
+                expected: described(
+                    &tracked.key,
+                    &rule.expectation,
+                    check.captured.as_ref().map(|capture| &capture.value),
+                ),
                 severity: rule.severity,
                 declared_by: rule.source.clone(),
                 standing: match check.state {

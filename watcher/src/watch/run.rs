@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-use super::{Counts, Input, Watch, links::AFTER_NETLINK};
+use super::{Counts, Input, Reread, Watch, links::AFTER_NETLINK};
 use crate::{
     http::{Posted, Query},
     kernel::{Answer, now},
@@ -36,6 +36,14 @@ impl<T: AsRawFd> Source<T> {
     }
 }
 
+/// What comes to the loop from outside, in the order in which it came.
+pub enum Arrival {
+    /// A message of the webhook; with what is declared now, where that is read anew for it.
+    Posted(Box<Posted>, Option<Reread>),
+    /// The configuration was read again.
+    Reread(Reread),
+}
+
 /// All that the loop listens to.
 pub struct Sources {
     /// The programs in the kernel.
@@ -46,8 +54,8 @@ pub struct Sources {
     pub canary: Option<Canary>,
     /// rtnetlink.
     pub links: Option<Source<Links>>,
-    /// The webhook.
-    pub deliveries: mpsc::Receiver<Posted>,
+    /// The webhook, and what is read anew.
+    pub arrivals: mpsc::Receiver<Arrival>,
     /// Those who want to know how things stand.
     pub queries: mpsc::Receiver<Query>,
     /// Keys whose reading may block.
@@ -68,6 +76,9 @@ pub async fn run(
     loop {
         for input in inputs {
             let batch = watch.handle(input, now());
+            if let Some(interest) = watch.moved_interest() {
+                sources.join.set_interest(interest);
+            }
             // A store that does not take any more, on a full disk for one, must not make the daemon deaf to its end.
             tokio::select! {
                 biased;
@@ -144,7 +155,7 @@ impl Sources {
     /// The next inputs: of the source that has some, or none but the tick at the deadline. Cancelled, it loses
     /// nothing: what has a descriptor is read only after it was awaited.
     async fn next(&mut self, watch: &Watch) -> Vec<Input> {
-        let Sources { ring, join, links, deliveries, queries, answers, trouble, .. } = self;
+        let Sources { ring, join, links, arrivals, queries, answers, trouble, .. } = self;
         let deadline = watch.deadline();
         let deadline = join.deadline().map_or(deadline, |due| due.min(deadline));
         tokio::select! {
@@ -163,9 +174,14 @@ impl Sources {
             }
             Some(answer) = answers.recv() => vec![Input::Answer(answer)],
             // What leads to a sweep comes after what the probes have said: a sweep knows no writer.
-            Some(posted) = deliveries.recv() => match posted {
-                Posted::Delivery(delivery) => followed_by(taken(ring, join), Input::Delivery(delivery)),
-                Posted::Ignored(message) => vec![Input::Ignored(message)],
+            Some(arrival) = arrivals.recv() => match arrival {
+                Arrival::Posted(posted, reread) => match *posted {
+                    Posted::Delivery(delivery) => {
+                        followed_by(taken(ring, join), Input::Delivery(delivery, reread))
+                    }
+                    Posted::Ignored(message) => vec![Input::Ignored(message)],
+                },
+                Arrival::Reread(reread) => followed_by(taken(ring, join), Input::Reread(reread)),
             },
             Ok(()) = trouble.changed() => vec![Input::Recording(trouble.borrow_and_update().clone())],
             Some(query) = queries.recv() => vec![Input::Query(query)],

@@ -1,11 +1,10 @@
 //! What is recorded beside a verdict: everything that is declared, and everything that is in force.
 
-use super::{
-    Watch,
-    confirm::{shown, words},
-    tracked::Known,
+use super::{Watch, confirm::shown, tracked::Known};
+use crate::{
+    judge::described,
+    model::{DeploymentId, Expectation, Expected, Key, Snapshot, Value},
 };
-use crate::model::{DeploymentId, Expectation, Expected, Key, Snapshot, Value};
 
 impl Watch {
     /// All that is declared and in force, as it was last read.
@@ -33,7 +32,9 @@ impl Watch {
             Some(Expected {
                 key: tracked.key.clone(),
                 rule: rule.name.to_string(),
-                expected: known.then(|| words(&tracked.key, rule, captured.map(|capture| &capture.value))),
+                expected: known.then(|| {
+                    described(&tracked.key, &rule.expectation, captured.map(|capture| &capture.value))
+                }),
                 declared_by: rule.source.clone(),
                 declared_commit: captured.filter(|_| captures).map(|capture| capture.commit.clone()),
             })

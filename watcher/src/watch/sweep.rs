@@ -61,7 +61,7 @@ impl Watch {
         // One that still waits for slow keys is overtaken: what it asked for is not asked for again.
         let changed = self.sweep.take().map_or(0, |running| running.changed);
         self.sweep = Some(RunningSweep { reason, started: now.boot, changed });
-        self.look_around();
+        self.look_around(now);
         (0..self.keys.len()).for_each(|at| self.read(at, pin, now));
     }
 

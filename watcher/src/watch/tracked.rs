@@ -74,6 +74,8 @@ pub struct Check {
     pub if_absent: IfAbsent,
     /// Whether a pattern of the rule means the key, and the rule does not write it out.
     pub by_pattern: bool,
+    /// Whether a reading was judged by the rule as it is now.
+    pub judged: bool,
     /// Whether it departs since it was first read.
     pub from_the_start: bool,
     /// What the host had when a deployment was confirmed. Boxed, as what most rules do not ask for.
@@ -155,6 +157,7 @@ impl Check {
             finding: None,
             if_absent,
             by_pattern,
+            judged: false,
             from_the_start: false,
             captured: None,
             capturing: None,
@@ -202,7 +205,8 @@ impl Tracked {
             || self.netlink.is_some()
             || self.again.is_some()
             || self.unreadable;
-        let content = |check: &Check| check.state == State::Quiet && check.capturing.is_none();
+        let content =
+            |check: &Check| check.judged && check.state == State::Quiet && check.capturing.is_none();
         // A literal value may hold a tab that is another than a space.
         let plain = matches!(&self.key, Key::Sysctl { column: None, .. }) && !self.key.is_literal();
         (!waits && plain && self.checks.iter().all(content)).then_some(value)

@@ -139,7 +139,7 @@ fn check_rule(field: &str, told: &str) {
 
 #[test]
 fn a_mistake_at_the_top_says_what_was_found_and_what_was_wanted() {
-    let top = "`state`, `socket`, `webhook`, `http`, `probes`, `sweep`, `ring`, `deploy_timeout`, `retention`, `drift_rules`";
+    let top = "`state`, `socket`, `webhook`, `http`, `probes`, `sweep`, `ring`, `deploy_timeout`, `retention`, `drift_rules`, `declared_from`, `declared`";
     check("- a", &format!("1:1 found a list, wanted a map | at the top stand {top}"));
     check(
         "rules: {}",

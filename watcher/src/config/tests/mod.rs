@@ -2,6 +2,7 @@
 
 mod accepted;
 mod callers;
+mod examples;
 mod hostile;
 mod mistakes;
 mod senders;

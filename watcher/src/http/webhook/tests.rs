@@ -129,6 +129,7 @@ fn verdict(status: VerdictStatus) -> Verdict {
     Verdict {
         held: Vec::new(),
         unreadable: Vec::new(),
+        broken: None,
         deployment: id(),
         commit: "a1b2c3".parse().unwrap(),
         app: Some("web-backend".into()),

@@ -134,7 +134,7 @@ fn mtu_back(tid: u32, entered: u64) -> Vec<u8> {
 }
 
 fn links() -> Join {
-    let interfaces = ["bond0", "eth0", "eth1"].map(Arc::from).into();
+    let interfaces = ["bond0", "eth0", "eth1"].map(std::sync::Arc::from).into();
     Join::new(Interest { interfaces, ..Interest::default() }, Some(Hook::Kprobe), Namespaces::default())
 }
 

@@ -117,6 +117,7 @@ fn verdict(id: &str) -> Entry {
         findings: Vec::new(),
         held: Vec::new(),
         unreadable: Vec::new(),
+        broken: None,
     };
     entry(0, What::Verdict(verdict))
 }

@@ -22,6 +22,7 @@ fn verdict(status: VerdictStatus) -> Batch {
         findings: Vec::new(),
         held: Vec::new(),
         unreadable: Vec::new(),
+        broken: None,
     };
     entries([entry(0, What::Verdict(verdict))])
 }

@@ -39,6 +39,7 @@ fn verdict(id: &str, millis: i64, status: VerdictStatus) -> Entry {
             findings: Vec::new(),
             held: Vec::new(),
             unreadable: Vec::new(),
+            broken: None,
         }),
     )
 }

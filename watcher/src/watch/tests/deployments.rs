@@ -151,7 +151,7 @@ fn a_receipt_is_sent_only_when_the_message_is_durable() {
             let (verdict, mut given) = oneshot::channel();
             let delivery =
                 Delivery { announcement, credential: "plain".into(), reply, verdict: Some(verdict) };
-            let batch = host.watch.handle(Input::Delivery(delivery), host.now);
+            let batch = host.watch.handle(Input::Delivery(delivery, None), host.now);
             assert!(receipt.try_recv().is_err() && given.try_recv().is_err(), "{phase:?}");
             batch.done.into_iter().for_each(|done| done(durable));
             let receipt = receipt.try_recv().unwrap();

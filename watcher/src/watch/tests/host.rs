@@ -4,7 +4,10 @@
 use std::{
     collections::HashMap,
     fs,
-    sync::mpsc::{Receiver, channel, sync_channel},
+    sync::{
+        Arc,
+        mpsc::{Receiver, channel, sync_channel},
+    },
     time::Duration,
 };
 
@@ -12,8 +15,9 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{Input, Parts, Watch};
+use super::super::{Input, Parts, Reread, Watch};
 use crate::{
+    declared::{Request, sysctl::Applier},
     deploys::Ledger,
     http::{Delivery, Query},
     kernel::{Answer, Reader, SlowReader},
@@ -21,11 +25,14 @@ use crate::{
         Announcement, Boottime, Entry, Expectation, Finding, FindingState, Hint, Key, Now, Owner, Phase,
         Receipt, Rule, SeenBy, Severity, Source, Started, Status, Value, Verdict, What, Writer,
     },
+    sources::{Declared, Wanted},
     store::{self, Batch, Past, Store, Work},
 };
 
 pub const SWAPPINESS: &str = "vm.swappiness";
 pub const MTU: &str = "link.eth0.mtu";
+pub const ETH0: &str = "net.ipv4.conf.eth0.rp_filter";
+pub const ETH1: &str = "net.ipv4.conf.eth1.rp_filter";
 pub const THP: &str = "/sys/kernel/mm/transparent_hugepage/enabled";
 
 /// How long a deploy's window stays open.
@@ -213,12 +220,30 @@ impl Host {
         let (reply, receipt) = oneshot::channel();
         let (verdict, given) = oneshot::channel();
         (self.receipt, self.verdict) = (Some(receipt), Some(given));
-        self.handle(Input::Delivery(Delivery {
-            announcement,
-            credential: "plain".into(),
-            reply,
-            verdict: Some(verdict),
-        }))
+        let delivery = Delivery { announcement, credential: "plain".into(), reply, verdict: Some(verdict) };
+        self.handle(Input::Delivery(delivery, None))
+    }
+
+    /// The same, of the application `web`, with what was read anew for it.
+    pub fn announce_with(&mut self, phase: Phase, commit: &str, reread: Reread) -> Vec<String> {
+        let announcement = self.message("web", phase, commit);
+        let (reply, receipt) = oneshot::channel();
+        let (verdict, given) = oneshot::channel();
+        (self.receipt, self.verdict) = (Some(receipt), Some(given));
+        let delivery = Delivery { announcement, credential: "plain".into(), reply, verdict: Some(verdict) };
+        self.handle(Input::Delivery(delivery, Some(reread)))
+    }
+
+    /// What these rules and the host's own sysctl.d declare, after these files were written.
+    pub fn declares(&self, rules: &[Rule], files: &[(&str, &str)]) -> Reread {
+        for (path, text) in files {
+            let path = self.root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let requests = vec![Request::Host(Applier::Systemd)];
+        let wanted = Arc::new(Wanted::new(rules.to_vec(), requests, Vec::new()));
+        Ok(Box::new(Declared::read(&wanted, self.root.path()).unwrap()))
     }
 
     /// How things stand.
@@ -364,6 +389,7 @@ fn watch(
     };
     let parts = Parts {
         rules: rules.to_vec(),
+        declared: None,
         ledger,
         past,
         reader: Reader::new(root.path(), 64),

@@ -1,6 +1,7 @@
 //! Claims about the loop: a host made of files, a watch over it, and moments made by hand. No real time passes; the
 //! thread of the slow reader is real, and its answers are waited for.
 
+mod baseline;
 mod changes;
 mod deployments;
 mod host;

@@ -1,14 +1,11 @@
 //! Keys that patterns stand for, and keys that are not there.
 
-use super::host::{Host, MTU, NOTHING, SWAPPINESS, expects};
+use super::host::{ETH0, ETH1, Host, MTU, NOTHING, SWAPPINESS, expects};
 use crate::{
     model::{IfAbsent, Pattern, Rule},
     probes::News,
     watch::Input,
 };
-
-const ETH0: &str = "net.ipv4.conf.eth0.rp_filter";
-const ETH1: &str = "net.ipv4.conf.eth1.rp_filter";
 
 /// A rule that wants 1 of every interface.
 fn of_all() -> Rule {
