@@ -79,7 +79,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     config.warnings.drain(..).for_each(|warning| tracing::warn!("{warning}"));
     let wanted = Arc::new(Wanted::take(&mut config));
     let declared = baseline::read(&wanted).map_err(|why| anyhow!("{why}"))?;
-    declared.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    declared.warn();
     let now = kernel::now();
     let Begun { store, reader, past, damage } = store::begin(&config.state, &[OUTPUT])?;
     let store = store.retaining(config.retention);

@@ -121,7 +121,7 @@ fn ignored(passed: &Ignored) -> String {
 }
 
 fn verdict(verdict: &Verdict) -> String {
-    let Verdict { commit, status, keys, findings, held, unreadable, .. } = verdict;
+    let Verdict { commit, status, keys, findings, held, unreadable, broken, .. } = verdict;
     let counted = if findings.len() == 1 { "finding" } else { "findings" };
     let (commit, status) = (commit.short(), status.as_str());
     let mut text = format!("{commit} {status}: {keys} keys, {} {counted} open", findings.len());
@@ -133,6 +133,9 @@ fn verdict(verdict: &Verdict) -> String {
     }
     for key in unreadable {
         let _ = write!(text, "; {key} cannot be read");
+    }
+    if let Some(broken) = broken {
+        let _ = write!(text, "; what is declared stays as it was: {broken}");
     }
     text
 }

@@ -111,7 +111,7 @@ pub fn run(mut config: Config, output: Output, mut out: impl Write) -> anyhow::R
     };
     let root = Path::new("/");
     let declared = Declared::read(&Arc::new(Wanted::take(&mut config)), root)?;
-    declared.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    declared.warn();
     let checked = check(&declared.rules, &captures, root);
     match output {
         Output::Json => writeln!(out, "{}", serde_json::to_string(&checked)?)?,

@@ -1,10 +1,13 @@
 //! The commands: one file each. Arguments in, exit code out.
 
+mod adopt;
 mod check;
+mod config_check;
 mod declared;
 mod deployments;
 mod doctor;
 mod events;
+mod explain;
 mod export;
 mod history;
 mod init;
@@ -88,6 +91,31 @@ enum Command {
         /// How the result is shown
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+    },
+    /// Show all that is declared for a key, what is in force, and who changed it last
+    Explain {
+        /// The key, in any spelling
+        key: Key,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show the change to the declaring file that would make the live value of a key the declared one
+    Adopt {
+        /// The key, in any spelling
+        key: Key,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// How it is shown
+        #[arg(long, value_enum)]
+        format: AdoptFormat,
+    },
+    /// Look at the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
     /// Show what this host offers, what is watched how, and what would make it better
     Doctor {
@@ -271,6 +299,21 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
     })
 }
 
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Say everything that is wrong with it and with the sources it names, at once
+    Check {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum AdoptFormat {
+    /// A unified diff, for `patch -p1 -d /` or a commit; nothing is written
+    Patch,
+}
+
 #[derive(clap::Args)]
 struct ConfigFile {
     /// The configuration [default: /etc/driftd/driftd.yaml, where there is one]
@@ -341,6 +384,19 @@ fn run(command: Command) -> anyhow::Result<u8> {
         Command::Check { config, format, .. } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
             check::run(config, format.into(), io::stdout().lock())
+        }
+        Command::Explain { key, config, format } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            explain::run(config, &key, format.into(), io::stdout().lock())
+        }
+        Command::Adopt { key, config, format: AdoptFormat::Patch } => {
+            let path = config.path();
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            adopt::run(config, path.as_deref(), &key, io::stdout().lock())
+        }
+        Command::Config { command: ConfigCommand::Check { config } } => {
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            config_check::run(config, io::stdout().lock())
         }
         Command::Doctor { config, format } => {
             let config = match config.map(|config| load(&ConfigFile { config: Some(config) })) {

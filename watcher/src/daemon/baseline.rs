@@ -118,7 +118,7 @@ pub fn read(wanted: &Arc<Wanted>) -> Result<Box<Declared>, String> {
 
 fn told(reread: Reread) -> Reread {
     match &reread {
-        Ok(declared) => declared.warnings.iter().for_each(|warning| tracing::warn!("{warning}")),
+        Ok(declared) => declared.warn(),
         Err(why) => tracing::error!("what is declared stays as it was: {why}"),
     }
     reread

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::{Line, NotUnderstood, Parsed, Says, Target};
+use super::{Kind, Line, NotUnderstood, Parsed, Says, Target};
 use crate::model::{Expectation, IfAbsent, Source};
 
 /// Which program applies the files.
@@ -14,6 +14,16 @@ pub enum Applier {
     Systemd,
     /// `sysctl --system` or `sysctl -p` of procps.
     Procps,
+}
+
+impl Applier {
+    /// What its files are.
+    pub fn kind(self) -> Kind {
+        match self {
+            Applier::Systemd => Kind::SysctlD,
+            Applier::Procps => Kind::Procps,
+        }
+    }
 }
 
 /// Reads one file. `from` is the source it belongs to, `file` the name it is shown under.

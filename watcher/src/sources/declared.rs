@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    declared::{Baseline, Composed, Conflict, Line, NotUnderstood, Overruled, Request, compose},
+    declared::{Baseline, Composed, Conflict, Kind, Line, NotUnderstood, Overruled, Request, compose},
     judge::described,
     model::Rule,
 };
@@ -39,6 +39,24 @@ impl Wanted {
         Wanted::new(std::mem::take(&mut config.rules), std::mem::take(&mut config.declared_from), lines)
     }
 
+    /// What the file is that declares something, by the source that led to it.
+    pub fn kind_of(&self, file: &Path) -> Kind {
+        let named = self.requests.iter().find_map(|request| match request {
+            Request::File { kind, path } if file.starts_with(path) => Some(*kind),
+            Request::File { .. } | Request::Host(_) => None,
+        });
+        let of_host = self.requests.iter().find_map(|request| match request {
+            Request::Host(applier) => Some(applier.kind()),
+            Request::File { .. } => None,
+        });
+        match file.file_name().and_then(|name| name.to_str()) {
+            _ if named.is_some() => named.unwrap_or(Kind::SysctlD),
+            // What a profile includes, or a profile by its name.
+            Some("tuned.conf") => Kind::Tuned,
+            _ => of_host.unwrap_or(Kind::SysctlD),
+        }
+    }
+
     /// Whether there is anything besides the configuration that can say another thing the next time.
     pub fn has_files(&self) -> bool {
         !self.requests.is_empty()
@@ -50,8 +68,12 @@ impl Wanted {
 pub struct Declared {
     /// The rules that are judged.
     pub rules: Vec<Rule>,
-    /// What is worth a word and is no mistake: who disagrees with whom, and what was not understood.
-    pub warnings: Vec<String>,
+    /// All that sources declare, every side of it.
+    pub baseline: Baseline,
+    /// The rules that do not heed a source.
+    pub overruled: Vec<Overruled>,
+    /// The lines that declare nothing because they were not understood.
+    pub not_understood: Vec<NotUnderstood>,
     again: Option<Again>,
 }
 
@@ -76,15 +98,38 @@ impl Declared {
         let Composed { rules, overruled } = compose(&wanted.rules, &baseline);
         Ok(Declared {
             rules,
-            warnings: warnings(&baseline, &overruled, &not_understood),
+            baseline,
+            overruled,
+            not_understood,
             again: read.has_patterns().then(|| Again { wanted: wanted.clone(), read, root: root.to_owned() }),
         })
     }
 
-    /// Lets go of the rules, where only [`Declared::follow`] is still needed.
-    pub fn forget_rules(&mut self) {
-        self.rules = Vec::new();
-        self.warnings = Vec::new();
+    /// Lets go of what was read, where only [`Declared::follow`] is still needed.
+    pub fn forget(self) -> Declared {
+        let (rules, overruled, not_understood) = (Vec::new(), Vec::new(), Vec::new());
+        Declared { rules, baseline: Baseline::default(), overruled, not_understood, again: self.again }
+    }
+
+    /// What is worth a word and is no mistake: one for each key about which two disagree, and one for each line that was
+    /// not understood. Of each kind no more than `most`, and then how many more.
+    pub fn warnings(&self, most: usize) -> Vec<String> {
+        let Declared { overruled, not_understood, .. } = self;
+        let conflicts = self.baseline.conflicts();
+        let mut warnings: Vec<String> = overruled.iter().take(most).map(overruled_words).collect();
+        warnings.extend(conflicts.iter().take(most).map(conflict_words));
+        warnings.extend(not_understood.iter().take(most).map(ToString::to_string));
+        let more = [overruled.len(), conflicts.len(), not_understood.len()];
+        let more: usize = more.into_iter().map(|count| count.saturating_sub(most)).sum();
+        if more > 0 {
+            warnings.push(format!("{more} more like these\nhint: `driftd config check` lists them all"));
+        }
+        warnings
+    }
+
+    /// Logs the warnings, the first of many.
+    pub fn warn(&self) {
+        self.warnings(TOLD).iter().for_each(|warning| tracing::warn!("{warning}"));
     }
 
     /// Whether the keys that sources declare depend on what there is.
@@ -103,21 +148,6 @@ impl Declared {
             }
         }
     }
-}
-
-/// One warning for each key about which two disagree, and one for each line that was not understood.
-fn warnings(baseline: &Baseline, overruled: &[Overruled], not_understood: &[NotUnderstood]) -> Vec<String> {
-    let conflicts = baseline.conflicts();
-    let mut warnings: Vec<String> = overruled.iter().take(TOLD).map(overruled_words).collect();
-    warnings.extend(conflicts.iter().take(TOLD).map(conflict_words));
-    warnings.extend(not_understood.iter().take(TOLD).map(ToString::to_string));
-    let more = [overruled.len(), conflicts.len(), not_understood.len()];
-    let more: usize = more.into_iter().map(|count| count.saturating_sub(TOLD)).sum();
-    if more > 0 {
-        warnings
-            .push(format!("{more} more like these\nhint: `driftd check --declared` lists all of a source"));
-    }
-    warnings
 }
 
 fn overruled_words(overruled: &Overruled) -> String {

@@ -101,15 +101,27 @@ fn text(file: OwnedFd, path: &str, most: u64) -> Result<String, SourceError> {
 /// A host's tree.
 pub(super) struct Root {
     directory: OwnedFd,
+    /// What is shown before the paths in it.
+    prefix: String,
 }
 
 impl Root {
     pub fn open(path: &Path) -> Result<Root, SourceError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(directory) => Ok(Root { directory }),
+            Ok(directory) => Ok(Root { directory, prefix: String::new() }),
             Err(errno) => Err(SourceError::Read { path: path.display().to_string(), error: errno.into() }),
         }
+    }
+
+    /// A tree that somebody named, whose files are shown with its path.
+    pub fn named(path: &Path) -> Result<Root, SourceError> {
+        Ok(Root { prefix: path.to_string_lossy().trim_end_matches('/').to_owned(), ..Root::open(path)? })
+    }
+
+    /// How a path in this tree is shown.
+    pub fn shown(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
     }
 
     /// Opens what an absolute path names in this tree, links followed inside it; `None` where there is nothing.
@@ -125,7 +137,7 @@ impl Root {
         match opened {
             Ok(file) => Ok(Some(file)),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
-            Err(errno) => Err(SourceError::Read { path: path.to_owned(), error: errno.into() }),
+            Err(errno) => Err(SourceError::Read { path: self.shown(path), error: errno.into() }),
         }
     }
 
@@ -135,18 +147,18 @@ impl Root {
         let null = rustix::fs::stat("/dev/null").map(|stat| stat.st_rdev);
         let is_null = rustix::fs::fstat(&file)
             .is_ok_and(|stat| stat.st_rdev != 0 && null.is_ok_and(|null| null == stat.st_rdev));
-        if is_null { Ok(None) } else { text(file, path, most).map(Some) }
+        if is_null { Ok(None) } else { text(file, &self.shown(path), most).map(Some) }
     }
 
     /// The names in a directory; `None` where there is none.
     pub fn names(&self, path: &str) -> Result<Option<Vec<String>>, SourceError> {
         let failed =
-            |errno: rustix::io::Errno| SourceError::Read { path: path.to_owned(), error: errno.into() };
+            |errno: rustix::io::Errno| SourceError::Read { path: self.shown(path), error: errno.into() };
         let Some(directory) = self.open_within(path, OFlags::DIRECTORY)? else { return Ok(None) };
         let mut names = Vec::new();
         for entry in Dir::new(directory).map_err(failed)? {
             if names.len() == MOST_NAMES {
-                let path = path.to_owned();
+                let path = self.shown(path);
                 return Err(SourceError::TooLarge { path, most: MOST_NAMES as u64, of: "names" });
             }
             // A name that is no text is not asked for by anyone.

@@ -97,21 +97,20 @@ impl Read {
 
 fn kind(request: &Request) -> Kind {
     match request {
-        Request::Host(Applier::Systemd) => Kind::SysctlD,
-        Request::Host(Applier::Procps) => Kind::Procps,
+        Request::Host(applier) => applier.kind(),
         Request::File { kind, .. } => *kind,
     }
 }
 
 pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceError> {
     match request {
-        Request::Host(applier) => host(*applier, root, ""),
+        Request::Host(applier) => host(*applier, root),
         Request::File { kind, path } => {
             if let Some(applier) = kind.applier()
                 && path.is_dir()
                 && SYSCTL_DIRECTORIES.iter().any(|of| path.join(of.trim_start_matches('/')).is_dir())
             {
-                return host(applier, &Root::open(path)?, path.to_string_lossy().trim_end_matches('/'));
+                return host(applier, &Root::named(path)?);
             }
             let file: Arc<str> = path.display().to_string().into();
             match kind {
@@ -131,8 +130,8 @@ pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceErro
     }
 }
 
-/// The sysctl.d directories of a tree, whose files are shown with `prefix` before them.
-pub(super) fn host(applier: Applier, root: &Root, prefix: &str) -> Result<Parsed, SourceError> {
+/// The sysctl.d directories of a tree.
+pub(super) fn host(applier: Applier, root: &Root) -> Result<Parsed, SourceError> {
     let mut directories = Vec::new();
     for path in SYSCTL_DIRECTORIES {
         if let Some(names) = root.names(path)? {
@@ -140,13 +139,14 @@ pub(super) fn host(applier: Applier, root: &Root, prefix: &str) -> Result<Parsed
         }
     }
     let from: Arc<str> = match applier {
-        Applier::Systemd if prefix.is_empty() => "sysctl.d".into(),
-        Applier::Procps if prefix.is_empty() => "sysctl --system".into(),
-        Applier::Systemd | Applier::Procps => prefix.into(),
+        // Two trees are two sources.
+        _ if !root.shown("").is_empty() => root.shown("").into(),
+        Applier::Systemd => "sysctl.d".into(),
+        Applier::Procps => "sysctl --system".into(),
     };
     let mut parsed = Parsed::default();
     for path in sysctl_order(applier, &directories) {
-        let file: Arc<str> = format!("{prefix}{path}").into();
+        let file: Arc<str> = root.shown(&path).into();
         match root.read(&path, MOST_BYTES) {
             Ok(Some(text)) => parsed.extend(sysctl::parse(applier, &from, &file, &text)),
             // A link that leads nowhere, or to /dev/null: its name is masked.

@@ -35,7 +35,7 @@ fn recorded(file: &str) -> BTreeMap<Key, String> {
 #[track_caller]
 fn check_recorded(kind: Kind, applier: Applier, file: &str, not_understood: &[&str]) {
     let root = Root::open(&fixtures().join("sysctl.d/root")).unwrap();
-    let parsed = host_sysctls(applier, &root, "").unwrap();
+    let parsed = host_sysctls(applier, &root).unwrap();
     let keys = fs::read_to_string(fixtures().join("sysctl.d/keys")).unwrap();
     let keys: Vec<Key> = keys.lines().map(|name| Key::sysctl(name).unwrap()).collect();
     let matching = |pattern: &Pattern, _: Only| {

@@ -41,9 +41,8 @@ impl Watch {
     }
 
     /// Keeps what is needed to look again which keys the patterns of sources mean; nothing where there are none.
-    pub(super) fn follow(&mut self, mut declared: Declared) {
-        declared.forget_rules();
-        self.declared = declared.follows().then_some(declared);
+    pub(super) fn follow(&mut self, declared: Declared) {
+        self.declared = declared.follows().then(|| declared.forget());
     }
 
     /// Looks again which keys the patterns of sources mean; gives the places of what is new.

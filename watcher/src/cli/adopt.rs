@@ -1,0 +1,342 @@
+//! `driftd adopt KEY --format patch`: the change to the declaring file that would make the live value the declared one.
+//!
+//! It is shown and never made: who declares, commits. What the changed file would declare is tried before it is shown.
+
+use std::{fs, io::Write, path::Path, sync::Arc};
+
+use anyhow::{Context, bail};
+
+use super::{
+    exit,
+    explain::{read, rules_of},
+};
+use crate::{
+    config::{self, Config},
+    declared::{Kind, Line, Only, Target, resolve, sysctl, tuned},
+    kernel::Reader,
+    model::{Expectation, Key, Pattern, Rule, Value},
+    sources::Wanted,
+};
+
+/// Shows the patch; nothing where the key is as declared.
+pub(super) fn run(
+    mut config: Config,
+    file: Option<&Path>,
+    key: &Key,
+    mut out: impl Write,
+) -> anyhow::Result<u8> {
+    let wanted = Arc::new(Wanted::take(&mut config));
+    let Some(declared) = read(&wanted)? else { return Ok(exit::USAGE) };
+    let Some(live) = Reader::new(Path::new("/"), 0).read(key)? else {
+        bail!("found no {key} on this host, wanted a value to adopt");
+    };
+    if key.is_secret() {
+        bail!("{key} is a secret, which is shown nowhere\nhint: edit the file that declares it");
+    }
+    let rules = rules_of(&declared, key);
+    let rule = match rules.as_slice() {
+        [(rule, _)] => *rule,
+        [] => bail!("nothing declares {key}\nhint: `driftd explain {key}`"),
+        _ => bail!("found {} rules for {key}, wanted one\nhint: `driftd explain {key}`", rules.len()),
+    };
+    let Expectation::Equal(expected) = &rule.expectation else {
+        bail!(
+            "{key} is declared by `{}` ({}) not as one value, wanted one to replace\nhint: edit the file",
+            rule.name,
+            rule.source
+        );
+    };
+    if Value::canonical(key, expected) == live {
+        return Ok(exit::IN_SYNC);
+    }
+    let path = Path::new(&*rule.source.file);
+    let before = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let of = if file == Some(path) { File::Config } else { File::Source(wanted.kind_of(path)) };
+    let after = adopted(&before, of, key, rule, expected, &live)?;
+    write!(out, "{}", patch(&rule.source.file, &before, &after))?;
+    Ok(exit::IN_SYNC)
+}
+
+/// What the file is that is to be changed.
+#[derive(Clone, Copy)]
+enum File {
+    /// The configuration.
+    Config,
+    /// A source.
+    Source(Kind),
+}
+
+/// The text with the live value as the declared one.
+fn adopted(
+    before: &str,
+    of: File,
+    key: &Key,
+    rule: &Rule,
+    expected: &str,
+    live: &Value,
+) -> anyhow::Result<String> {
+    let number = rule.source.line;
+    let place = &rule.source;
+    let line = before.split_inclusive('\n').nth(number.saturating_sub(1));
+    let line =
+        line.with_context(|| format!("found no line {number} in `{}`: it changed meanwhile", place.file))?;
+    let candidates = [replaced(line, expected, live), added(line, of, key, live)];
+    for candidate in candidates.into_iter().flatten() {
+        let mut after = String::with_capacity(before.len() + candidate.len());
+        for (index, other) in before.split_inclusive('\n').enumerate() {
+            after.push_str(if index + 1 == number { &candidate } else { other });
+        }
+        // Only what differs in this one key is shown.
+        if declares(&after, of, key).as_ref() == Some(live) && is_alone(before, &after, of, key) {
+            return Ok(after);
+        }
+    }
+    bail!(
+        "{place} says it in a way that is not rewritten by itself\nhint: declare {key} as `{live}` there by hand"
+    )
+}
+
+/// The line with the last mention of the expected value replaced.
+fn replaced(line: &str, expected: &str, live: &Value) -> Option<String> {
+    let value = line.find(['=', ':'])? + 1;
+    let at = line.get(value..)?.rfind(expected)? + value;
+    let (start, rest) = line.split_at(at);
+    Some(format!("{start}{live}{}", rest.get(expected.len()..)?))
+}
+
+/// The line, a glob perhaps, and after it one for the key alone, which is stronger.
+fn added(line: &str, of: File, key: &Key, live: &Value) -> Option<String> {
+    let indent: String = line.chars().take_while(|char| *char == ' ').collect();
+    let (name, sign) = match of {
+        File::Source(Kind::SysctlD | Kind::Procps) => (key.to_string(), " ="),
+        File::Source(Kind::Declared) => (key.to_string(), ":"),
+        File::Source(Kind::Tuned) | File::Config => return None,
+    };
+    let end = if line.ends_with('\n') { "" } else { "\n" };
+    Some(format!("{line}{end}{indent}{name}{sign} {live}\n"))
+}
+
+/// What a file declares, as lines.
+fn lines(text: &str, of: File) -> Option<(Kind, Vec<Line>)> {
+    let name: Arc<str> = "file".into();
+    let lines = match of {
+        File::Config => {
+            return config::parse("file", text).ok().map(|config| (Kind::Declared, config.declared));
+        }
+        File::Source(Kind::Declared) => config::declared(&name, &name, text).ok()?,
+        File::Source(Kind::Tuned) => tuned::declare(&name, &[tuned::Profile::parse(&name, text)]).lines,
+        File::Source(Kind::SysctlD) => sysctl::parse(sysctl::Applier::Systemd, &name, &name, text).lines,
+        File::Source(Kind::Procps) => sysctl::parse(sysctl::Applier::Procps, &name, &name, text).lines,
+    };
+    let File::Source(kind) = of else { return None };
+    Some((kind, lines))
+}
+
+/// The value that a file declares for a key.
+fn declares(text: &str, of: File, key: &Key) -> Option<Value> {
+    if let File::Config = of {
+        let config = config::parse("file", text).ok()?;
+        let of_key = config.rules.iter().find(|rule| rule.keys.contains(key));
+        if let Some(Expectation::Equal(value)) = of_key.map(|rule| &rule.expectation) {
+            return Some(Value::canonical(key, value));
+        }
+    }
+    let (kind, lines) = lines(text, of)?;
+    let path = key.path();
+    let matching = |pattern: &Pattern, _: Only| match pattern.matches(path.trim_start_matches('/')) {
+        true => vec![key.clone()],
+        false => Vec::new(),
+    };
+    let declarations = resolve(kind, &lines, matching);
+    let last = declarations.into_iter().rfind(|declaration| declaration.key == *key)?;
+    match last.expectation {
+        Expectation::Equal(value) => Some(Value::canonical(key, &value)),
+        _ => None,
+    }
+}
+
+/// Whether two texts say the same of all but one key.
+fn is_alone(before: &str, after: &str, of: File, key: &Key) -> bool {
+    let others = |text: &str| {
+        let mut all: Vec<String> = Vec::new();
+        let (_, lines) = lines(text, of)?;
+        let is_key = |target: &Target| matches!(target, Target::Key(other) if other == key);
+        all.extend(
+            lines.iter().filter(|line| !is_key(&line.target)).map(|l| format!("{} {:?}", l.target, l.says)),
+        );
+        if let File::Config = of {
+            // A rule that names more keys than this one would change for all of them.
+            let rules = config::parse("file", text).ok()?.rules;
+            let only = |rule: &Rule| rule.keys.as_slice() == [key.clone()] && rule.patterns.is_empty();
+            all.extend(
+                rules.iter().filter(|rule| !only(rule)).map(|r| format!("{} {:?}", r.name, r.expectation)),
+            );
+        }
+        Some(all)
+    };
+    others(before).is_some_and(|before| others(after) == Some(before))
+}
+
+/// The lines around a change that a unified diff shows.
+const AROUND: usize = 3;
+
+/// A unified diff of two texts that differ in one place; its names are below the root, for `patch -p1 -d /`.
+fn patch(file: &str, before: &str, after: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) =
+        (before.split_inclusive('\n').collect(), after.split_inclusive('\n').collect());
+    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
+    let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
+    let tail = tail.min(old.len().min(new.len()) - same);
+    let start = same.saturating_sub(AROUND);
+    let (old_end, new_end) = (old.len() - tail, new.len() - tail);
+    let after = AROUND.min(tail);
+    let name = file.trim_start_matches('/');
+    let mut text = format!(
+        "--- a/{name}\n+++ b/{name}\n@@ -{},{} +{},{} @@\n",
+        start + 1,
+        old_end + after - start,
+        start + 1,
+        new_end + after - start
+    );
+    let mut push = |sign: char, lines: Option<&[&str]>| {
+        for line in lines.unwrap_or_default() {
+            text.push(sign);
+            text.push_str(line);
+            if !line.ends_with('\n') {
+                text.push_str("\n\\ No newline at end of file\n");
+            }
+        }
+    };
+    push(' ', old.get(start..same));
+    push('-', old.get(same..old_end));
+    push('+', new.get(same..new_end));
+    push(' ', old.get(old_end..old_end + after));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{IfAbsent, Severity, Source};
+
+    fn rule(line: usize, expected: &str) -> Rule {
+        Rule {
+            name: "r".into(),
+            keys: Vec::new(),
+            patterns: Vec::new(),
+            if_absent: Some(IfAbsent::Drift),
+            expectation: Expectation::Equal(expected.into()),
+            severity: Severity::default(),
+            hold: std::time::Duration::ZERO,
+            settle: Rule::DEFAULT_SETTLE,
+            source: Source { file: "/etc/f".into(), line },
+        }
+    }
+
+    /// The patch that makes 61 the declared value of vm.swappiness, or why there is none.
+    fn patched(of: File, before: &str, line: usize, expected: &str) -> String {
+        let key: Key = "vm.swappiness".parse().unwrap();
+        let live = Value::canonical(&key, "61");
+        match adopted(before, of, &key, &rule(line, expected), expected, &live) {
+            Ok(after) => patch("/etc/f", before, &after),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_line_that_declares_is_changed_and_nothing_else() {
+        let sysctl = File::Source(Kind::SysctlD);
+        insta::assert_snapshot!(patched(sysctl, "# a\n\nvm.x = 10\nvm.y = 10\nvm.swappiness=10\nvm.z = 1\n", 5, "10"), @r#"
+        --- a/etc/f
+        +++ b/etc/f
+        @@ -2,5 +2,5 @@
+         
+         vm.x = 10
+         vm.y = 10
+        -vm.swappiness=10
+        +vm.swappiness=61
+         vm.z = 1
+        "#);
+        insta::assert_snapshot!(patched(sysctl, "vm.swappiness = 10", 1, "10"), @r#"
+        --- a/etc/f
+        +++ b/etc/f
+        @@ -1,1 +1,1 @@
+        -vm.swappiness = 10
+        \ No newline at end of file
+        +vm.swappiness = 61
+        \ No newline at end of file
+        "#);
+        insta::assert_snapshot!(patched(File::Source(Kind::Tuned), "[sysctl]\nvm.swappiness=10\n", 2, "10"), @r#"
+        --- a/etc/f
+        +++ b/etc/f
+        @@ -1,2 +1,2 @@
+         [sysctl]
+        -vm.swappiness=10
+        +vm.swappiness=61
+        "#);
+        insta::assert_snapshot!(patched(File::Source(Kind::Declared), "declared:\n  vm.swappiness: \"10\" # why\n", 2, "10"), @r#"
+        --- a/etc/f
+        +++ b/etc/f
+        @@ -1,2 +1,2 @@
+         declared:
+        -  vm.swappiness: "10" # why
+        +  vm.swappiness: "61" # why
+        "#);
+    }
+
+    #[test]
+    fn a_key_that_a_glob_means_gets_a_line_of_its_own() {
+        insta::assert_snapshot!(patched(File::Source(Kind::SysctlD), "vm.swap* = 10\n", 1, "10"), @r#"
+        --- a/etc/f
+        +++ b/etc/f
+        @@ -1,1 +1,2 @@
+         vm.swap* = 10
+        +vm.swappiness = 61
+        "#);
+        insta::assert_snapshot!(patched(File::Source(Kind::Declared), "vm.swap*: 10\n", 1, "10"), @r#"
+        --- a/etc/f
+        +++ b/etc/f
+        @@ -1,1 +1,2 @@
+         vm.swap*: 10
+        +vm.swappiness: 61
+        "#);
+    }
+
+    #[test]
+    fn a_rule_of_one_key_is_changed_and_one_of_several_is_left_to_people() {
+        let one = "drift_rules:\n  a:\n    keys: vm.swappiness\n    expect: 10\n";
+        insta::assert_snapshot!(patched(File::Config, one, 4, "10"), @r#"
+        --- a/etc/f
+        +++ b/etc/f
+        @@ -1,4 +1,4 @@
+         drift_rules:
+           a:
+             keys: vm.swappiness
+        -    expect: 10
+        +    expect: 61
+        "#);
+        let two = "drift_rules:\n  a:\n    keys: vm.swappiness vm.x\n    expect: 10\n";
+        insta::assert_snapshot!(patched(File::Config, two, 4, "10"), @r#"
+        /etc/f:4 says it in a way that is not rewritten by itself
+        hint: declare vm.swappiness as `61` there by hand
+        "#);
+        let inline = "declared:\n  vm.swappiness: 10\n";
+        insta::assert_snapshot!(patched(File::Config, inline, 2, "10"), @r#"
+        --- a/etc/f
+        +++ b/etc/f
+        @@ -1,2 +1,2 @@
+         declared:
+        -  vm.swappiness: 10
+        +  vm.swappiness: 61
+        "#);
+    }
+
+    #[test]
+    fn what_a_variable_says_is_left_to_people() {
+        let text = "[variables]\na=10\n[sysctl]\nvm.swappiness=${a}\n";
+        insta::assert_snapshot!(patched(File::Source(Kind::Tuned), text, 4, "10"), @r#"
+        /etc/f:4 says it in a way that is not rewritten by itself
+        hint: declare vm.swappiness as `61` there by hand
+        "#);
+    }
+}
