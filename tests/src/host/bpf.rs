@@ -186,8 +186,9 @@ fn load(program: &[u64]) -> io::Result<OwnedFd> {
         interface: 0,
         attach_type: CGROUP_SYSCTL,
     };
-    // Before 5.11 programs count as locked memory, of which there is little by default.
-    setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None })?;
+    // Before 5.11 programs count as locked memory, of which there is little by default. Where it may not be lifted, and
+    // has to be, the load itself fails.
+    let _ = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
     new_fd(PROG_LOAD, &mut load)
 }
 

@@ -47,7 +47,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         claim: "a_value_that_somebody_elses_program_replaced_is_told_as_it_is_in_force",
         modes: &Mode::PROBES,
-        needs: Needs::Vm,
+        needs: Needs::Root,
         run: replaced_value,
     },
     Scenario {
