@@ -253,14 +253,14 @@ fn recall(state: &Path, mut questions: mpsc::Receiver<Question>) {
 }
 
 /// Tells the service manager, where there is one (sd_notify(3)).
-fn notify(state: NotifyState<'_>) {
+pub(crate) fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!("the service manager was not told: {error}");
     }
 }
 
 /// One future for "time to stop": the signal of systemd and kill(1), or Ctrl-C.
-fn end() -> anyhow::Result<impl Future<Output = &'static str>> {
+pub(crate) fn end() -> anyhow::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     Ok(async move {

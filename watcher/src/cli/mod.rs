@@ -10,6 +10,7 @@ mod events;
 mod explain;
 mod export;
 mod history;
+mod hub;
 mod init;
 mod moment;
 mod screen;
@@ -204,6 +205,13 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         secret: PathBuf,
     },
+    /// Take the gitops-status JSON of many hosts, keep the last of each, and show all of them with their age
+    #[command(after_help = HUB_HELP)]
+    Hub {
+        /// The configuration, with a `hub:` section
+        #[arg(long, value_name = "FILE", default_value = "/etc/driftd/hub.yaml")]
+        config: PathBuf,
+    },
     /// Try what the webhook makes of a message
     Webhook {
         #[command(subcommand)]
@@ -257,6 +265,11 @@ const DEPLOYMENTS_HELP: &str = "Examples:
 const EXPORT_HELP: &str = "Examples:
   driftd audit export > driftd.jsonl
   driftd audit export --since 2026-08-01 --until 2026-09-01 | gzip > 2026-08.jsonl.gz";
+
+const HUB_HELP: &str = "Examples:
+  driftd hub --config /etc/driftd/hub.yaml
+  curl -H \"$(driftd sign --secret FILE < status.json)\" --data-binary @status.json https://hub:8444/api/status
+  curl http://127.0.0.1:9758/status.json";
 
 const COMPLETIONS_HELP: &str = "Examples:
   driftd completions bash > /usr/share/bash-completion/completions/driftd
@@ -436,6 +449,11 @@ fn run(command: Command) -> anyhow::Result<u8> {
             Ok(exit::IN_SYNC)
         }
         Command::Init { config, options } => init::run(&config.wanted(), &options, io::stdout().lock()),
+        Command::Hub { config } => {
+            let config = ConfigFile { config: Some(config) };
+            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
+            runtime()?.block_on(hub::run(&config))
+        }
         Command::Sign { secret } => {
             sign::run(&secret, io::stdin().lock(), io::stdout().lock())?;
             Ok(exit::IN_SYNC)

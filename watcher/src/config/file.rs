@@ -11,6 +11,7 @@ use std::{
 use super::{
     declared, duration,
     http::{Http, http},
+    hub::{Hub, hub},
     node::{self, Entry, Tree},
     problem::{Problems, Wrong},
     rules, scalar, sources,
@@ -34,6 +35,8 @@ pub struct Config {
     pub webhook: Option<Webhook>,
     /// The listener for reading (`http:`); none where the section is absent.
     pub http: Option<Http>,
+    /// The listener of `driftd hub` (`hub:`); none where the section is absent.
+    pub hub: Option<Hub>,
     /// Which probes are used (`probes:`).
     pub probes: Probes,
     /// How often every declared key is re-read (`sweep:`).
@@ -143,11 +146,12 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-pub(super) const FIELDS: [&str; 12] = [
+pub(super) const FIELDS: [&str; 13] = [
     "state",
     "socket",
     "webhook",
     "http",
+    "hub",
     "probes",
     "sweep",
     "ring",
@@ -176,6 +180,7 @@ impl Default for Config {
             socket: "/run/driftd/driftd.sock".into(),
             webhook: None,
             http: None,
+            hub: None,
             probes: Probes::default(),
             sweep: Duration::from_secs(60),
             ring: DEFAULT_RING,
@@ -239,6 +244,7 @@ fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
         "socket" => config.socket = socket(entry, problems).unwrap_or_default(),
         "webhook" => config.webhook = webhook(entry, problems),
         "http" => config.http = http(entry, problems),
+        "hub" => config.hub = hub(entry, problems),
         "probes" => config.probes = scalar::choice(node, &PROBES, problems).unwrap_or_default(),
         "sweep" | "deploy_timeout" => {
             let read = |text: &str| duration::at_least(SECOND, text);

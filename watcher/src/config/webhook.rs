@@ -61,9 +61,15 @@ struct Written<'n> {
     listen: Option<&'n Entry>,
     secrets: Option<&'n Entry>,
     senders: Option<&'n Entry>,
-    certificate: Option<&'n Entry>,
-    key: Option<&'n Entry>,
-    plain_http: Option<&'n Entry>,
+    speech: Speech<'n>,
+}
+
+/// The fields that say how a listener speaks.
+#[derive(Default)]
+pub(super) struct Speech<'n> {
+    pub certificate: Option<&'n Entry>,
+    pub key: Option<&'n Entry>,
+    pub plain_http: Option<&'n Entry>,
 }
 
 /// Checks the section. Nothing where there was a mistake.
@@ -80,9 +86,9 @@ pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhoo
             "listen" => written.listen = Some(entry),
             "secrets" => written.secrets = Some(entry),
             "senders" => written.senders = Some(entry),
-            "certificate" => written.certificate = Some(entry),
-            "key" => written.key = Some(entry),
-            "plain_http" => written.plain_http = Some(entry),
+            "certificate" => written.speech.certificate = Some(entry),
+            "key" => written.speech.key = Some(entry),
+            "plain_http" => written.speech.plain_http = Some(entry),
             "allow" => callers.allow = networks(&entry.value, problems),
             "proxies" => callers.proxies = networks(&entry.value, problems).unwrap_or_default(),
             _ => scalar::unknown(&entry.name, "a field of `webhook`", &FIELDS, problems),
@@ -110,11 +116,11 @@ pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhoo
         }
         credentials.splice(0..0, sender::files(&entry.value, problems).map(Credential::plain));
     }
-    let tls = tls(&written, listen, problems);
+    let tls = tls(&written.speech, listen, problems);
     Some(Webhook { listen: listen?, tls: tls?, callers, credentials })
 }
 
-fn listen(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {
+pub(super) fn listen(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {
     const WANTED: &str = "an IP address and a port, as in `127.0.0.1:8443`";
     scalar::value(node, WANTED, problems, |text| {
         text.parse().map_err(|_| match text.trim_start_matches(':').parse::<u16>() {
@@ -125,7 +131,7 @@ fn listen(node: &Node, problems: &mut Problems) -> Option<SocketAddr> {
     })
 }
 
-fn tls(written: &Written<'_>, listen: Option<SocketAddr>, problems: &mut Problems) -> Option<Tls> {
+pub(super) fn tls(written: &Speech<'_>, listen: Option<SocketAddr>, problems: &mut Problems) -> Option<Tls> {
     let certificate = written.certificate.and_then(|entry| scalar::path(&entry.value, problems));
     let key = written.key.and_then(|entry| scalar::path(&entry.value, problems));
     let lone = match (written.certificate, written.key) {

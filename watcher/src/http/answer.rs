@@ -30,7 +30,7 @@ pub struct Refused {
     /// The status.
     pub status: StatusCode,
     /// What the caller is told: nothing that a caller without a secret could learn from.
-    pub said: &'static str,
+    pub said: Cow<'static, str>,
     /// What the log is told: the exact reason. Never a secret, a signature or a whole body.
     pub reason: String,
     /// A header that belongs to the status.
@@ -39,7 +39,7 @@ pub struct Refused {
 
 impl Refused {
     fn new(status: StatusCode, said: &'static str, reason: impl Into<String>) -> Refused {
-        Refused { status, said, reason: reason.into(), header: None }
+        Refused { status, said: said.into(), reason: reason.into(), header: None }
     }
 
     /// Nothing is served at this path.
@@ -73,6 +73,11 @@ impl Refused {
             "the request was not understood; the log of the server says why",
             reason,
         )
+    }
+
+    /// What somebody sent who has proved himself: he may know the reason.
+    pub fn openly(status: StatusCode, reason: String) -> Refused {
+        Refused { status, said: reason.clone().into(), reason, header: None }
     }
 
     /// The body is longer than is taken.
@@ -165,7 +170,7 @@ impl Refused {
 
     /// The answer for the caller.
     pub fn answer(self) -> Answer {
-        let mut answer = json(self.status, &Said { error: self.said.into() });
+        let mut answer = json(self.status, &Said { error: self.said });
         answer.headers_mut().extend(self.header);
         answer
     }

@@ -10,6 +10,8 @@ mod client;
 mod connection;
 mod counts;
 mod door;
+mod gate;
+mod hub;
 mod reading;
 mod secrets;
 mod senders;
@@ -25,6 +27,7 @@ use std::{io, net::SocketAddr, path::PathBuf};
 
 pub use client::{ClientError, fetch_status};
 pub use door::{Door, DoorError, Opened, Opening, PATH};
+pub use hub::Hub;
 pub use reading::{Ask, News, NewsError, Pages, Query, Reading, answer_asks};
 pub use secrets::{Secret, SecretError};
 pub use status::StatusSocket;
@@ -70,6 +73,14 @@ pub enum HttpError {
     /// Another daemon answers on the status socket.
     #[error("another driftd listens on `{}`\nhint: stop it first, or give this one another state directory", .0.display())]
     Live(PathBuf),
+    /// What the hub kept cannot be had.
+    #[error("cannot keep statuses in `{}`: {source}", .path.display())]
+    Hub {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is something else in the place of the status socket.
     #[error("`{}` is there and is no socket\nhint: driftd does not remove what it did not make; move it away", .0.display())]
     NotASocket(PathBuf),

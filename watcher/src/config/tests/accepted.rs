@@ -224,3 +224,15 @@ fn aliases_and_every_way_to_write_a_string_are_understood() {
     }
     assert_eq!(rule_of(&config, "d").severity, Severity::Info);
 }
+
+#[test]
+fn the_hub_has_secrets_or_tokens_and_speaks_as_the_webhook_does() {
+    let hub = |fields: &str| good(&format!("hub: {{listen: \"0.0.0.0:8444\", {fields}}}")).hub.unwrap();
+    let found = hub("secrets: [/a, /b], tokens: /c, certificate: /d, key: /e, allow: 10.0.0.0/8");
+    let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+    assert_eq!((found.secrets, found.tokens), (paths(&["/a", "/b"]), paths(&["/c"])));
+    assert_eq!(found.tls, Tls::Files { certificate: "/d".into(), key: "/e".into() });
+    assert!(found.callers.allow.is_some());
+    let found = hub("tokens: /c");
+    assert_eq!((found.secrets, found.tokens, found.tls), (paths(&[]), paths(&["/c"]), Tls::SelfSigned));
+}

@@ -1,6 +1,6 @@
 //! What a file may not say, and how it is answered.
 
-use super::super::{file, http, parse, rules, webhook};
+use super::super::{file, http, hub, parse, rules, webhook};
 
 #[test]
 fn all_mistakes_of_a_file_are_told_at_once() {
@@ -139,7 +139,7 @@ fn check_rule(field: &str, told: &str) {
 
 #[test]
 fn a_mistake_at_the_top_says_what_was_found_and_what_was_wanted() {
-    let top = "`state`, `socket`, `webhook`, `http`, `probes`, `sweep`, `ring`, `deploy_timeout`, `retention`, `drift_rules`, `declared_from`, `declared`";
+    let top = "`state`, `socket`, `webhook`, `http`, `hub`, `probes`, `sweep`, `ring`, `deploy_timeout`, `retention`, `drift_rules`, `declared_from`, `declared`";
     check("- a", &format!("1:1 found a list, wanted a map | at the top stand {top}"));
     check(
         "rules: {}",
@@ -371,6 +371,7 @@ fn every_field_that_a_hint_offers_is_taken() {
         (&file::FIELDS[..], "", "a field of the configuration"),
         (&http::FIELDS[..], "http:\n  ", "a field of `http`"),
         (&webhook::FIELDS[..], "webhook:\n  ", "a field of `webhook`"),
+        (&hub::FIELDS[..], "hub:\n  ", "a field of `hub`"),
         (&rules::FIELDS[..], "drift_rules:\n  r:\n    ", "a field of a rule"),
     ] {
         for field in fields {
@@ -416,4 +417,23 @@ fn what_is_read_without_a_credential_is_served_on_loopback_only() {
     ] {
         check(text, wanted);
     }
+}
+
+#[test]
+fn a_hub_without_an_address_or_credentials_is_told() {
+    check(
+        "hub: {listen: \"0.0.0.0:8444\"}",
+        "1:1 found `hub` without credentials, wanted `secrets` or `tokens` in it | the file with what pipelines prove \
+         themselves by; without one nothing is accepted",
+    );
+    check(
+        "hub: {tokens: /a}",
+        "1:1 found `hub` without `listen`, wanted `listen` in it | an address and a port, as in `listen: 0.0.0.0:8444`",
+    );
+    check("hub: 8444", "1:6 found `8444`, wanted a map with `listen` and `secrets` or `tokens`");
+    check(
+        "hub: {listen: \"0.0.0.0:8444\", tokens: /a, plain_http: true}",
+        "1:43 found `plain_http` on `0.0.0.0`, wanted a loopback address, as in `127.0.0.1` | plain HTTP does not leave \
+         the host: remove `plain_http`, or let a proxy on this host speak TLS",
+    );
 }

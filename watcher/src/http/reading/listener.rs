@@ -2,6 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use hyper::{
+    Request, Response,
+    body::{Body, Incoming},
+};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_io_timeout::TimeoutStream;
 
@@ -55,16 +60,32 @@ impl Pages {
         format!("http://{}/", self.address)
     }
 
-    /// Serves until asked to stop.
+    /// Serves what driftd knows, until asked to stop.
     pub async fn serve(self, reading: Arc<Reading>, stop: watch::Receiver<bool>) {
+        let answer = move |request, guard: Arc<Guard>| {
+            let reading = reading.clone();
+            async move { answer(&reading, request, &guard, &LIMITS).await }
+        };
+        self.open(answer, stop).await;
+    }
+
+    /// Has every request answered, until asked to stop; the answer asks the guard.
+    pub async fn open<B, F>(
+        self,
+        answer: impl Fn(Request<Incoming>, Arc<Guard>) -> F + Clone + Send + Sync + 'static,
+        stop: watch::Receiver<bool>,
+    ) where
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+    {
         let Pages { listener, guard, stall, .. } = self;
-        let stopping = stop.clone();
+        let (guard, stopping) = (Arc::new(guard), stop.clone());
         let serve = move |(stream, reader): (_, SocketAddr), seat: Seat| {
             // Nobody proves anything here: none makes room for another, and each has its time.
             seat.keep();
-            let (reading, guard, stop) = (reading.clone(), guard.clone(), stopping.clone());
+            let (answer, guard, stop) = (answer.clone(), guard.clone(), stopping.clone());
             async move {
-                let answer = |request| answer(&reading, request, &guard, &LIMITS);
+                let answer = |request| answer(request, guard.clone());
                 let mut stream = Box::pin(TimeoutStream::new(stream));
                 stream.as_mut().set_write_timeout_pinned(Some(stall));
                 if let Err(error) = connection::serve(stream, &LIMITS, stop, answer).await {

@@ -20,7 +20,7 @@ mod tests;
 use std::sync::Arc;
 
 pub use archive::{Ask, answer_asks};
-pub use guard::Guard;
+pub use guard::{Guard, HEADERS};
 pub use listener::{LIMITS, Pages, STALL};
 pub use news::{News, NewsError};
 pub use routes::{STATUS, answer};

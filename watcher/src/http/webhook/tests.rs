@@ -1,10 +1,12 @@
 //! The listener as a sender meets it: real sockets on loopback, and a client that can be as rude as it likes.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::{
@@ -63,13 +65,14 @@ impl Listener {
     ) -> Listener {
         let listen = "127.0.0.1:0".parse().unwrap();
         let settings = config::Webhook { listen, tls: Tls::Plain, callers, credentials };
-        let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
-        let address = webhook.address;
+        let mut webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
+        webhook.gate.limits = limits;
+        let address = webhook.gate.address;
         assert_eq!(webhook.url(), format!("http://{address}/webhook/gitops"));
         let (stop, stopped) = watch::channel(false);
         let (sender, deliveries) = mpsc::channel(1);
         let (asking, questions) = mpsc::channel(1);
-        let serving = tokio::spawn(Webhook { limits, ..webhook }.serve(sender, asking, stopped));
+        let serving = tokio::spawn(webhook.serve(sender, asking, stopped));
         Listener { dir, address, stop, serving, deliveries, questions }
     }
 

@@ -51,12 +51,12 @@ async fn who_begins_no_tls_handshake_is_closed_in_time() {
     let credentials = vec![config::Credential::plain(vec![stored(&dir, "secret", SECRET)])];
     let (listen, callers) = ("127.0.0.1:0".parse().unwrap(), config::Callers::default());
     let settings = config::Webhook { listen, tls: Tls::SelfSigned, callers, credentials };
-    let webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
-    let address = webhook.address;
+    let mut webhook = Webhook::bind(&settings, dir.path()).await.unwrap();
+    let address = webhook.gate.address;
     assert_eq!(webhook.url(), format!("https://{address}/webhook/gitops"));
-    let limits = Limits { handshake: Duration::from_millis(100), ..usual() };
+    webhook.gate.limits = Limits { handshake: Duration::from_millis(100), ..usual() };
     let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(Webhook { limits, ..webhook }.serve(mpsc::channel(1).0, mpsc::channel(1).0, stopped));
+    tokio::spawn(webhook.serve(mpsc::channel(1).0, mpsc::channel(1).0, stopped));
     // Without the limit this would hang for ever: that it ends at all is the claim.
     assert_eq!(exchange(TcpStream::connect(address).await.unwrap(), b"").await, "");
 }
