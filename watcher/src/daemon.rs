@@ -23,7 +23,7 @@ use crate::{
     config::Config,
     deploys::Ledger,
     heap,
-    http::{Ask, News, Pages, Posted, Query, Question, Reading, StatusSocket, Webhook, answer_asks},
+    http::{Pages, Posted, Query, Question, Reading, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
     model::{Entry, Loss, Now, Started, What},
     probes::{self, Join, LinkPlan, Links, Plan},
@@ -58,9 +58,6 @@ const QUERIES: usize = 16;
 /// How many who ask for a verdict may wait for the store.
 const QUESTIONS: usize = 16;
 
-/// How many who want to know what was recorded may wait for the thread that reads it.
-const ASKS: usize = 64;
-
 /// How many keys whose reading may block may wait for the loop.
 const ANSWERS: usize = 256;
 
@@ -92,8 +89,6 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let (arrivals, arrival_inbox) = mpsc::channel::<Arrival>(1);
     let (questions, question_inbox) = mpsc::channel::<Question>(QUESTIONS);
     let (queries, query_inbox) = mpsc::channel::<Query>(QUERIES);
-    let (asks, ask_inbox) = mpsc::channel::<Ask>(ASKS);
-    let (recording, news) = watch::channel(0);
     let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
     let (stop, stopped) = watch::channel(false);
     let trouble = store.trouble();
@@ -132,24 +127,18 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
             }
         })?
     };
-    let state = config.state.clone();
-    spawn("archive", move || answer_asks(&state, ask_inbox))?;
     let page = pages.as_ref().map(Pages::url);
     let watching = Started { page, ..started(&probing.plan, webhook.as_ref().map(Webhook::url)) };
     let interest = crate::watch::interest(&declared.rules);
     let watch = build_watch(&config, *declared, past, slow, watching, now);
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let mut servers = tokio::task::JoinSet::new();
+    let outcomes = webhook.as_ref().map(Webhook::outcomes);
     if let Some(webhook) = webhook {
-        let state = config.state.clone();
-        spawn("verdicts", move || recall(&state, question_inbox))?;
+        servers.spawn(recall(config.state.clone(), question_inbox));
         servers.spawn(webhook.serve(deliveries, questions, stopped.clone()));
     }
-    let reading = Arc::new(Reading::new(queries, asks, news, &config.file, stopped.clone()));
-    match News::of(&config.state) {
-        Ok(recorded) => drop(spawn("news", move || recorded.spread(&recording))?),
-        Err(error) => tracing::warn!("the page does not move by itself: {error}"),
-    }
+    let reading = Arc::new(Reading::new(queries, &config.state, outcomes, &config.file, stopped.clone()));
     if let Some(pages) = pages {
         servers.spawn(pages.serve(reading.clone(), stopped.clone()));
     }
@@ -236,18 +225,24 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> anyhow::Result<one
     Ok(end)
 }
 
-/// Answers who asks for a verdict, from the store, until nobody can ask any more. It is opened for each: few ask, and a
-/// store that is damaged may be another one by the next time.
-fn recall(state: &Path, mut questions: mpsc::Receiver<Question>) {
-    while let Some(Question { deployment, credentials, reply }) = questions.blocking_recv() {
-        let known = Reader::open(state)
-            .and_then(|reader| reader.map_or(Ok(None), |reader| reader.known(&deployment, &credentials)));
-        match known {
-            // Who asked may have gone.
-            Ok(known) => drop(reply.send(known)),
-            Err(error) => {
-                tracing::error!("what is known of the deployment {deployment} cannot be told: {error}")
+/// Answers who asks for a verdict, from the store, until nobody can ask any more. It is opened for each, on a thread that
+/// is there for it alone: few ask, and a store that is damaged may be another one by the next time.
+async fn recall(state: PathBuf, mut questions: mpsc::Receiver<Question>) {
+    while let Some(Question { deployment, credentials, reply }) = questions.recv().await {
+        let state = state.clone();
+        let read = move || {
+            let known = Reader::open(&state)
+                .and_then(|reader| reader.map_or(Ok(None), |reader| reader.known(&deployment, &credentials)));
+            match known {
+                // Who asked may have gone.
+                Ok(known) => drop(reply.send(known)),
+                Err(error) => {
+                    tracing::error!("what is known of the deployment {deployment} cannot be told: {error}")
+                }
             }
+        };
+        if let Err(broken) = tokio::task::spawn_blocking(read).await {
+            tracing::error!("a verdict cannot be told: {broken}");
         }
     }
 }

@@ -388,8 +388,11 @@ fn run(command: Command) -> anyhow::Result<u8> {
             let path = config.path();
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
             let options = daemon::Options { config: path, output: output.into(), verbose, foreign };
-            runtime()?.block_on(daemon::run(config, options))?;
-            Ok(exit::IN_SYNC)
+            let runtime = runtime()?;
+            let ran = runtime.block_on(daemon::run(config, options));
+            // A reading that hangs ends with the process.
+            runtime.shutdown_background();
+            ran.map(|()| exit::IN_SYNC)
         }
         Command::Check { declared, format, .. } if declared.is_asked_for() => {
             declared::run(&declared, format.into(), io::stdout().lock())

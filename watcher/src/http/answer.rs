@@ -11,7 +11,10 @@ use hyper::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::senders::{Ignored, Unreadable};
+use super::{
+    outcomes::Reason,
+    senders::{Ignored, Unreadable},
+};
 use crate::{config::Sender, model::Refusal};
 
 /// What goes back over the wire.
@@ -27,10 +30,12 @@ pub struct Said<'a> {
 /// A request that is not served.
 #[derive(Debug)]
 pub struct Refused {
+    /// Why, in a word.
+    pub why: Reason,
     /// The status.
     pub status: StatusCode,
-    /// What the caller is told: nothing that a caller without a secret could learn from.
-    pub said: Cow<'static, str>,
+    /// What the caller is told: nothing that a caller without a secret could learn from. Nothing here: the reason.
+    said: Option<&'static str>,
     /// What the log is told: the exact reason. Never a secret, a signature or a whole body.
     pub reason: String,
     /// A header that belongs to the status.
@@ -38,8 +43,8 @@ pub struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, said: &'static str, reason: impl Into<String>) -> Refused {
-        Refused { status, said: said.into(), reason: reason.into(), header: None }
+    fn new(why: Reason, status: StatusCode, said: &'static str, reason: impl Into<String>) -> Refused {
+        Refused { why, status, said: Some(said), reason: reason.into(), header: None }
     }
 
     /// Nothing is served at this path.
@@ -47,6 +52,7 @@ impl Refused {
         // What came from outside may be long: the start of it is enough to find it by.
         let path: String = path.chars().take(80).collect();
         Refused::new(
+            Reason::Misdirected,
             StatusCode::NOT_FOUND,
             "nothing is served here",
             format!("nothing is served at `{}`", path.escape_debug()),
@@ -59,6 +65,7 @@ impl Refused {
         Refused {
             header: Some((ALLOW, HeaderValue::from_static(wanted))),
             ..Refused::new(
+                Reason::Misdirected,
                 StatusCode::METHOD_NOT_ALLOWED,
                 "this method is not served here",
                 format!("the method is `{found}`, and only `{wanted}` is served"),
@@ -69,6 +76,7 @@ impl Refused {
     /// The request says something that is not understood.
     pub fn bad(reason: impl Into<String>) -> Refused {
         Refused::new(
+            Reason::Malformed,
             StatusCode::BAD_REQUEST,
             "the request was not understood; the log of the server says why",
             reason,
@@ -77,22 +85,22 @@ impl Refused {
 
     /// What somebody sent who has proved himself: he may know the reason.
     pub fn openly(status: StatusCode, reason: String) -> Refused {
-        Refused { status, said: reason.clone().into(), reason, header: None }
+        Refused { why: Reason::Malformed, status, said: None, reason, header: None }
     }
 
     /// The body is longer than is taken.
     pub fn too_long(reason: String) -> Refused {
-        Refused::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long", reason)
+        Refused::new(Reason::TooLong, StatusCode::PAYLOAD_TOO_LARGE, "the body is too long", reason)
     }
 
     /// The body does not come in time.
     pub fn slow(reason: String) -> Refused {
-        Refused::new(StatusCode::REQUEST_TIMEOUT, "the request did not come in time", reason)
+        Refused::new(Reason::Slow, StatusCode::REQUEST_TIMEOUT, "the request did not come in time", reason)
     }
 
     /// Nobody has shown who he is. One sentence for all: it does not tell a forger how near he came.
     pub fn unsigned(reason: impl Into<String>) -> Refused {
-        Refused::new(StatusCode::UNAUTHORIZED, "the signature is missing or wrong", reason)
+        Refused::new(Reason::Unsigned, StatusCode::UNAUTHORIZED, "the signature is missing or wrong", reason)
     }
 
     /// It comes from a kind of sender that is not configured.
@@ -108,6 +116,7 @@ impl Refused {
     /// An authentic sender delivers what it may not.
     pub fn not_yours(sender: &str, why: &Ignored) -> Refused {
         Refused::new(
+            Reason::Forbidden,
             StatusCode::FORBIDDEN,
             "these credentials may not deliver this; the log of the server says why",
             format!("`{sender}` may not deliver this: {}", Refused::because(why)),
@@ -131,20 +140,25 @@ impl Refused {
 
     /// The request is not meant for this host, or not made by who may make it.
     pub fn not_for_us(reason: String) -> Refused {
-        Refused::new(StatusCode::MISDIRECTED_REQUEST, "nothing is served to this request", reason)
+        Refused::new(
+            Reason::Misdirected,
+            StatusCode::MISDIRECTED_REQUEST,
+            "nothing is served to this request",
+            reason,
+        )
     }
 
     /// It cannot be taken now; the same request is welcome later.
     pub fn later(reason: impl Into<String>) -> Refused {
         Refused {
             header: Some((RETRY_AFTER, HeaderValue::from_static("5"))),
-            ..Refused::new(StatusCode::SERVICE_UNAVAILABLE, "not now, try again", reason)
+            ..Refused::new(Reason::Busy, StatusCode::SERVICE_UNAVAILABLE, "not now, try again", reason)
         }
     }
 
     /// The sender's address is not one that may send.
     pub fn uninvited(reason: String) -> Refused {
-        Refused::new(StatusCode::FORBIDDEN, "not from here", reason)
+        Refused::new(Reason::Uninvited, StatusCode::FORBIDDEN, "not from here", reason)
     }
 
     /// The sender's address has shown too many wrong signatures, and is not heard for a while.
@@ -154,6 +168,7 @@ impl Refused {
         Refused {
             header: Some((RETRY_AFTER, HeaderValue::from(seconds))),
             ..Refused::new(
+                Reason::Silenced,
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many requests that prove nothing came from this address",
                 format!("its address is not heard for another {seconds} s"),
@@ -170,7 +185,8 @@ impl Refused {
 
     /// The answer for the caller.
     pub fn answer(self) -> Answer {
-        let mut answer = json(self.status, &Said { error: self.said });
+        let mut answer =
+            json(self.status, &Said { error: self.said.map_or(Cow::Owned(self.reason), Cow::Borrowed) });
         answer.headers_mut().extend(self.header);
         answer
     }

@@ -17,6 +17,7 @@ use super::{
     answer::{Answer, Refused},
     callers::{Caller, Callers, Share, Told, WRONG},
     connection::{self, Limits, Seat},
+    outcomes::{Outcome, Outcomes, Reason},
     senders,
     tls::{self, Tls},
 };
@@ -29,6 +30,7 @@ pub struct Gate {
     tls: Option<Tls>,
     callers: config::Callers,
     pub(super) limits: Limits,
+    pub(super) outcomes: Arc<Outcomes>,
 }
 
 /// A request that is heard.
@@ -46,6 +48,7 @@ struct Inside<S> {
     tls: Option<Tls>,
     callers: Callers,
     limits: Limits,
+    outcomes: Arc<Outcomes>,
     stop: watch::Receiver<bool>,
     serve: S,
 }
@@ -69,7 +72,8 @@ impl Gate {
         let bind = |source| HttpError::Bind { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
-        Ok(Gate { listener, address, tls, callers: callers.clone(), limits: Limits::USUAL })
+        let outcomes = Arc::default();
+        Ok(Gate { listener, address, tls, callers: callers.clone(), limits: Limits::USUAL, outcomes })
     }
 
     /// Where a path is, with the port that was really bound: `https://127.0.0.1:8787/webhook/gitops`.
@@ -84,9 +88,9 @@ impl Gate {
         S: Fn(Call) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Answer, Refused>> + Send + 'static,
     {
-        let Gate { listener, tls, callers, limits, .. } = self;
+        let Gate { listener, tls, callers, limits, outcomes, .. } = self;
         let callers = Callers::new(callers, limits.forgotten);
-        let inside = Arc::new(Inside { tls, callers, limits, stop: stop.clone(), serve });
+        let inside = Arc::new(Inside { tls, callers, limits, outcomes, stop: stop.clone(), serve });
         let share = |(_, peer): &(TcpStream, SocketAddr)| Some(Share::of(peer.ip()));
         let serve = |(stream, peer), seat| inside.clone().connected(stream, peer, seat);
         connection::accept(move |cx| listener.poll_accept(cx), share, serve, &limits, stop).await;
@@ -113,7 +117,7 @@ where
                     connection::serve_h2(stream, limits, stop, answer).await
                 }
                 Ok(Ok(stream)) => connection::serve(stream, limits, stop, answer).await,
-                Ok(Err(error)) => return no_handshake(peer, &error),
+                Ok(Err(error)) => return self.no_handshake(peer, &error),
                 Err(_late) => return tracing::debug!(%peer, "no TLS handshake in {:?}", limits.handshake),
             },
         };
@@ -126,6 +130,7 @@ where
 
     /// Who is not in `allow` is not heard at all.
     fn turned_away(&self, peer: SocketAddr) {
+        self.outcomes.count(Outcome::Refused(Reason::Uninvited));
         match self.callers.hold_against(peer.ip()) {
             Told::No => {}
             Told::Yes => tracing::warn!(%peer, "a connection is not taken: its address is not in `allow`"),
@@ -150,8 +155,26 @@ where
                 Err(refused) => (refused, Told::Yes),
             },
         };
+        self.outcomes.count(Outcome::Refused(refused.why));
         tell(&caller, delivery.as_deref(), &refused, told);
         refused.answer()
+    }
+
+    /// A handshake that failed is told, because a sender that mistrusts the certificate looks like this. A peer that
+    /// only opens and closes the connection, as health checks do, is not worth a line.
+    fn no_handshake(&self, peer: SocketAddr, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                tracing::debug!(%peer, "no TLS handshake: {error}");
+            }
+            _ => {
+                self.outcomes.count(Outcome::Refused(Reason::Handshake));
+                tracing::warn!(
+                    %peer,
+                    "no TLS handshake: {error}\nhint: does the sender use `https://`, and trust the certificate?"
+                );
+            }
+        }
     }
 }
 
@@ -170,19 +193,5 @@ fn tell(sender: &Caller, delivery: Option<&str>, refused: &Refused, told: Told) 
              as before\nhint: where senders share a proxy, name it in `proxies`, and each counts for itself",
             sender.sender
         );
-    }
-}
-
-/// A handshake that failed is told, because a sender that mistrusts the certificate looks like this. A peer that
-/// only opens and closes the connection, as health checks do, is not worth a line.
-fn no_handshake(peer: SocketAddr, error: &io::Error) {
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            tracing::debug!(%peer, "no TLS handshake: {error}");
-        }
-        _ => tracing::warn!(
-            %peer,
-            "no TLS handshake: {error}\nhint: does the sender use `https://`, and trust the certificate?"
-        ),
     }
 }

@@ -136,7 +136,7 @@ mod tests {
             let (stop, stopped) = watch::channel(false);
             let (asking, queries) = mpsc::channel(1);
             let socket = StatusSocket::bind(&dir.path().join("run/driftd.sock")).unwrap();
-            let reading = Reading::new(asking, mpsc::channel(1).0, watch::channel(0).1, "c", stopped.clone());
+            let reading = Reading::new(asking, dir.path(), None, "c", stopped.clone());
             let serving = tokio::spawn(StatusSocket { limits, ..socket }.serve(Arc::new(reading), stopped));
             Daemon { dir, stop, serving, queries }
         }

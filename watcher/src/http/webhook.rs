@@ -19,6 +19,7 @@ use super::{
     connection::Limits,
     door::{Door, PATH},
     gate::{Call, Gate},
+    outcomes::Outcomes,
     verdict::{self, Question},
 };
 use crate::config;
@@ -34,6 +35,7 @@ struct Desk {
     door: Door,
     bodies: Bodies,
     limits: Limits,
+    outcomes: Arc<Outcomes>,
     deliveries: mpsc::Sender<Posted>,
     questions: mpsc::Sender<Question>,
     stop: watch::Receiver<bool>,
@@ -56,6 +58,11 @@ impl Webhook {
         self.gate.url(PATH)
     }
 
+    /// What becomes of its requests.
+    pub fn outcomes(&self) -> Arc<Outcomes> {
+        self.gate.outcomes.clone()
+    }
+
     /// Serves until asked to stop; requests in hand then have a grace of 2 s.
     ///
     /// Nothing waits for room in the channels: where one is full, the sender is told to try again.
@@ -66,8 +73,10 @@ impl Webhook {
         stop: watch::Receiver<bool>,
     ) {
         let Webhook { gate, door } = self;
-        let (bodies, limits) = (Bodies::new(gate.limits.linger), gate.limits);
-        let desk = Arc::new(Desk { door, bodies, limits, deliveries, questions, stop: stop.clone() });
+        let (bodies, limits, outcomes) =
+            (Bodies::new(gate.limits.linger), gate.limits, gate.outcomes.clone());
+        let stopping = stop.clone();
+        let desk = Arc::new(Desk { door, bodies, limits, outcomes, deliveries, questions, stop: stopping });
         let serve = move |call| {
             let desk = desk.clone();
             async move { desk.serve(call).await }

@@ -21,8 +21,6 @@ pub struct Counters {
     pub deployments: BTreeMap<DeploymentStatus, u64>,
     /// Verdicts.
     pub verdicts: BTreeMap<VerdictStatus, u64>,
-    /// Authentic messages that counted for nothing.
-    pub ignored: u64,
     /// Sweeps, told or not.
     pub sweeps: BTreeMap<SweepReason, u64>,
     /// How long all of them took.
@@ -41,8 +39,8 @@ impl Counters {
             },
             What::Deployment(news) => add(&mut self.deployments, news.status, 1),
             What::Verdict(verdict) => add(&mut self.verdicts, verdict.status, 1),
-            What::Ignored(ignored) => self.ignored += ignored.count,
-            What::Start(_) | What::Loss(_) | What::Sweep(_) => {}
+            // What is ignored is counted at the webhook, as all that comes there.
+            What::Start(_) | What::Loss(_) | What::Sweep(_) | What::Ignored(_) => {}
         }
     }
 

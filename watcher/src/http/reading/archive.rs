@@ -1,46 +1,35 @@
-//! What was recorded, for those who read over HTTP: one thread reads the store, one question after the other.
+//! What was recorded, for those who read over HTTP: one question to the store after the other, on a thread that is there
+//! only while somebody asks.
 //!
 //! The loop never waits for it, and a question that cannot be taken is refused at once.
-
-use std::path::Path;
-
-use tokio::sync::{mpsc, oneshot};
 
 use super::{super::answer::Refused, Reading};
 use crate::store::{Reader, StoreError};
 
-/// A question to the store, with its answer's way back inside.
-pub type Ask = Box<dyn FnOnce(&Reader) + Send>;
-
-/// Answers until nobody can ask any more. The store is opened for each: few ask, nothing is held in memory while nobody
-/// does, and a store that is damaged may be another one by the next time.
-pub fn answer_asks(state: &Path, mut asks: mpsc::Receiver<Ask>) {
-    while let Some(ask) = asks.blocking_recv() {
-        match Reader::open(state) {
-            Ok(Some(reader)) => ask(&reader),
-            Ok(None) => tracing::error!("the store is gone, and nothing is read from it"),
-            Err(error) => tracing::error!("nothing is read from the store: {error}"),
-        }
-    }
-}
-
 impl Reading {
     /// Asks the store. It answers in the order it was asked: who asks waits for those before.
+    ///
+    /// It is opened for each question: few ask, nothing is held in memory while nobody does, and a store that is damaged
+    /// may be another one by the next time.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Refused> {
-        let (reply, answer) = oneshot::channel();
-        // Who asked may have gone: then it is not worth the reading.
-        let ask = move |reader: &Reader| {
-            if !reply.is_closed() {
-                drop(reply.send(question(reader)));
-            }
+        let _place = self
+            .asking
+            .try_acquire()
+            .map_err(|_| Refused::later("as many read the store as may wait for it"))?;
+        // Who asked may go away while the store is read: its turn lasts until that is over.
+        let turn = self.turn.clone().acquire_owned().await;
+        let state = self.state.clone();
+        let read = move || {
+            let _turn = turn;
+            Reader::open(&state)?.map(|reader| question(&reader)).transpose()
         };
-        self.asks
-            .try_send(Box::new(ask))
-            .map_err(|full| Refused::later(format!("too many read the store: {full}")))?;
-        let answer = answer.await.map_err(|_| Refused::later("the store cannot be read"))?;
-        answer.map_err(|error| Refused::later(error.to_string()))
+        let answer = tokio::task::spawn_blocking(read).await;
+        let answer =
+            answer.map_err(|broken| Refused::later(format!("the store cannot be read: {broken}")))?;
+        let answer = answer.map_err(|error| Refused::later(error.to_string()))?;
+        answer.ok_or_else(|| Refused::later("the store is gone"))
     }
 }

@@ -16,11 +16,11 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::OwnedSemaphorePermit,
     time::{Instant, sleep, sleep_until},
 };
 
-use super::{super::connection::stopped, Reading};
+use super::{super::connection::stopped, Reading, Refused, news::Heard};
 use crate::store::{Filter, Row};
 
 /// How many entries go out at once.
@@ -51,7 +51,7 @@ type Next = Pin<Box<dyn Future<Output = Option<(Bytes, State)>> + Send>>;
 /// Where a stream is.
 struct State {
     reading: Arc<Reading>,
-    news: watch::Receiver<u64>,
+    news: Heard,
     filter: Filter,
     until: Instant,
     _place: OwnedSemaphorePermit,
@@ -61,13 +61,14 @@ impl Feed {
     /// A stream from a beginning on. It gives its place back when it ends.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// The store cannot be read, or not be watched.
     pub async fn open(
         reading: Arc<Reading>,
         filter: Filter,
         beginning: Beginning,
         place: OwnedSemaphorePermit,
-    ) -> Result<Feed, super::Refused> {
+    ) -> Result<Feed, Refused> {
+        let news = reading.news.hear().map_err(|error| Refused::later(error.to_string()))?;
         let past = filter.clone();
         let (after, reset) = reading
             .ask(move |reader| {
@@ -83,7 +84,7 @@ impl Feed {
                 })
             })
             .await?;
-        let (news, until) = (reading.news.clone(), Instant::now() + LIFE);
+        let until = Instant::now() + LIFE;
         let state =
             State { reading, news, filter: Filter { after: Some(after), ..filter }, until, _place: place };
         // Said at once, so that the reader knows that it is connected; it comes back after two seconds.
@@ -134,7 +135,7 @@ impl State {
             tokio::select! {
                 biased;
                 () = stopped(self.reading.stop.clone()) => return None,
-                changed = self.news.changed() => changed.ok()?,
+                changed = self.news.changed() => changed?,
                 () = sleep_until(self.until) => return None,
                 () = sleep(PULSE) => return Some((Bytes::from_static(b":\n\n"), self)),
             }

@@ -8,13 +8,20 @@ use std::fmt::{Display, Write};
 
 use jiff::Timestamp;
 
+use super::super::outcomes::{Outcome, Outcomes, Reason};
 use crate::model::{Counters, DeploymentStatus, Severity, Status, SweepReason, TouchReason, VerdictStatus};
 
 /// The type of the text.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// All of it. `delivered` is when the deployment that was delivered last came into force.
-pub fn text(status: &Status, counters: &Counters, delivered: Option<Timestamp>) -> String {
+/// All of it. `delivered` is when the deployment that was delivered last came into force; `outcomes` are those of the
+/// webhook, where there is one.
+pub fn text(
+    status: &Status,
+    counters: &Counters,
+    delivered: Option<Timestamp>,
+    outcomes: Option<&Outcomes>,
+) -> String {
     let mut page = Page::default();
     let watching = &status.watching;
 
@@ -92,8 +99,9 @@ pub fn text(status: &Status, counters: &Counters, delivered: Option<Timestamp>) 
     for status in [VerdictStatus::Synced, VerdictStatus::OutOfSync] {
         page.series(&[("status", &status.as_str())], count(&counters.verdicts, &status));
     }
-    let ignored = "Authentic messages that counted for nothing.";
-    page.one("ignored_messages_total", "counter", ignored, counters.ignored);
+    if let Some(outcomes) = outcomes {
+        webhook(&mut page, outcomes);
+    }
     let window = "Whether a deployment is under way.";
     page.one("deploy_window_open", "gauge", window, u8::from(status.window.is_some()));
     if let Some(delivered) = delivered {
@@ -101,6 +109,22 @@ pub fn text(status: &Status, counters: &Counters, delivered: Option<Timestamp>) 
         page.one("deployment_timestamp_seconds", "gauge", help, seconds(delivered));
     }
     page.text
+}
+
+/// What became of the requests at the webhook.
+fn webhook(page: &mut Page, outcomes: &Outcomes) {
+    page.metric("webhook_requests_total", "counter", "Requests at the webhook that were served.");
+    for outcome in Outcome::SERVED {
+        page.series(&[("outcome", &outcome.as_str())], outcomes.of(outcome));
+    }
+    page.metric(
+        "webhook_refused_total",
+        "counter",
+        "Requests and connections at the webhook that were refused.",
+    );
+    for reason in Reason::ALL {
+        page.series(&[("reason", &reason.as_str())], outcomes.of(Outcome::Refused(reason)));
+    }
 }
 
 const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];

@@ -17,16 +17,18 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-pub use archive::{Ask, answer_asks};
 pub use guard::{Guard, HEADERS};
 pub use listener::{LIMITS, Pages, STALL};
-pub use news::{News, NewsError};
 pub use routes::{STATUS, answer};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::{answer::Refused, connection::Limits};
+use self::news::News;
+use super::{answer::Refused, connection::Limits, outcomes::Outcomes};
 use crate::model::{Counters, Status, Watched};
 
 /// A question to the loop: how things stand.
@@ -43,11 +45,17 @@ pub enum Query {
 /// How many streams there are at once; each holds a connection.
 const STREAMS: usize = 16;
 
+/// How many who want to know what was recorded may wait for each other.
+const ASKS: usize = 64;
+
 /// What all that is read is read from.
 pub struct Reading {
     queries: mpsc::Sender<Query>,
-    asks: mpsc::Sender<Ask>,
-    news: watch::Receiver<u64>,
+    state: PathBuf,
+    asking: Semaphore,
+    turn: Arc<Semaphore>,
+    news: News,
+    outcomes: Option<Arc<Outcomes>>,
     streams: Arc<Semaphore>,
     server: Box<str>,
     config: Box<str>,
@@ -55,18 +63,22 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// `config` is the name of the configuration as sources have it; `news` moves whenever something was recorded.
+    /// `state` is the directory of the store, `config` the name of the configuration as sources have it; `outcomes` are
+    /// those of the webhook, where there is one.
     pub fn new(
         queries: mpsc::Sender<Query>,
-        asks: mpsc::Sender<Ask>,
-        news: watch::Receiver<u64>,
+        state: &Path,
+        outcomes: Option<Arc<Outcomes>>,
         config: &str,
         stop: watch::Receiver<bool>,
     ) -> Reading {
         Reading {
             queries,
-            asks,
-            news,
+            state: state.to_owned(),
+            asking: Semaphore::new(ASKS),
+            turn: Arc::new(Semaphore::new(1)),
+            news: News::of(state),
+            outcomes,
             streams: Arc::new(Semaphore::new(STREAMS)),
             server: rustix::system::uname().nodename().to_string_lossy().into(),
             config: config.into(),

@@ -100,7 +100,10 @@ async fn route<B>(reading: &Arc<Reading>, request: &Request<B>, limits: &Limits)
             parameters(&[])?;
             let (status, counters) = reading.query(limits, Query::Figures).await?;
             let delivered = reading.ask(delivered).await?;
-            whole(text(metrics::CONTENT_TYPE, metrics::text(&status, &counters, delivered)))
+            whole(text(
+                metrics::CONTENT_TYPE,
+                metrics::text(&status, &counters, delivered, reading.outcomes.as_deref()),
+            ))
         }
         "/healthz" => {
             parameters(&[])?;

@@ -1,6 +1,10 @@
 //! The room as those who read meet it: bytes in, bytes out, over a real socket and a real store.
 
-use std::{sync::mpsc::sync_channel, thread, time::Duration};
+use std::{
+    sync::{Arc, mpsc::sync_channel},
+    thread,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use tokio::{
@@ -11,8 +15,11 @@ use tokio::{
 };
 
 use super::{
-    super::testing::{exchange, sample_status},
-    News, Pages, Query, Reading, STALL, STREAMS, answer_asks,
+    super::{
+        outcomes::{Outcome, Outcomes, Reason},
+        testing::{exchange, sample_status},
+    },
+    Pages, Query, Reading, STALL, STREAMS,
 };
 use crate::{
     config::Http,
@@ -29,6 +36,7 @@ struct Host {
     state: TempDir,
     stop: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
+    outcomes: Arc<Outcomes>,
 }
 
 impl Host {
@@ -40,14 +48,15 @@ impl Host {
         let state = tempfile::tempdir().unwrap();
         record(&state, 0..3, 1);
         let (queries, mut asked) = mpsc::channel(4);
-        let (asks, inbox) = mpsc::channel(64);
-        let path = state.path().to_owned();
-        thread::spawn(move || answer_asks(&path, inbox));
-        let (recording, news) = watch::channel(0);
-        let recorded = News::of(state.path()).unwrap();
-        thread::spawn(move || recorded.spread(&recording));
         let (stop, stopped) = watch::channel(false);
-        let reading = Reading::new(queries, asks, news, "/etc/driftd/driftd.yaml", stopped.clone());
+        let outcomes = Arc::new(Outcomes::default());
+        let reading = Reading::new(
+            queries,
+            state.path(),
+            Some(outcomes.clone()),
+            "/etc/driftd/driftd.yaml",
+            stopped.clone(),
+        );
         tokio::spawn(async move {
             while let Some(query) = asked.recv().await {
                 match query {
@@ -62,7 +71,7 @@ impl Host {
         pages.stall = stall;
         let address = pages.url().strip_prefix("http://").unwrap().strip_suffix('/').unwrap().to_owned();
         let serving = tokio::spawn(pages.serve(reading.into(), stopped));
-        Host { address, state, stop, serving }
+        Host { address, state, stop, serving, outcomes }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -298,4 +307,30 @@ async fn a_reader_that_takes_nothing_is_cut_off() {
     let mut slow = slow.stream;
     let _cut = slow.read_to_string(&mut said).await;
     assert!(said.len() < usize::try_from(entries).unwrap() * length, "{} bytes came", said.len());
+}
+
+#[tokio::test]
+async fn what_became_of_webhooks_is_counted_under_words_of_our_own() {
+    let host = Host::start(sample_status()).await;
+    host.outcomes.count(Outcome::Accepted);
+    host.outcomes.count(Outcome::Refused(Reason::Unsigned));
+    host.outcomes.count(Outcome::Refused(Reason::Unsigned));
+    let said = host.get("/metrics").await;
+    let series: Vec<_> = body(&said).lines().filter(|line| line.starts_with("driftd_webhook")).collect();
+    insta::assert_snapshot!(series.join("\n"), @r#"
+    driftd_webhook_requests_total{outcome="accepted"} 1
+    driftd_webhook_requests_total{outcome="known"} 0
+    driftd_webhook_requests_total{outcome="ignored"} 0
+    driftd_webhook_requests_total{outcome="recalled"} 0
+    driftd_webhook_refused_total{reason="unsigned"} 2
+    driftd_webhook_refused_total{reason="forbidden"} 0
+    driftd_webhook_refused_total{reason="malformed"} 0
+    driftd_webhook_refused_total{reason="misdirected"} 0
+    driftd_webhook_refused_total{reason="too_long"} 0
+    driftd_webhook_refused_total{reason="slow"} 0
+    driftd_webhook_refused_total{reason="uninvited"} 0
+    driftd_webhook_refused_total{reason="silenced"} 0
+    driftd_webhook_refused_total{reason="busy"} 0
+    driftd_webhook_refused_total{reason="handshake"} 0
+    "#);
 }

@@ -18,6 +18,7 @@ use super::{
         answer::{Answer, Refused, json},
         connection::{Seat, stopped},
         door::{Opened, Opening},
+        outcomes::Outcome,
         senders::{self, Manner},
         verdict::{self, Form},
     },
@@ -132,6 +133,10 @@ impl Desk {
             Receipt::Refused(refusal) => return Err(refusal.into()),
             Receipt::NotRecorded => return Err(Refused::later("the delivery could not be recorded")),
         };
+        self.outcomes.count(match status {
+            Standing::Known => Outcome::Known,
+            Standing::Accepted | Standing::Ignored => Outcome::Accepted,
+        });
         let path = verdict::path(&deployment);
         match waiting {
             None => {
@@ -154,6 +159,7 @@ impl Desk {
     /// What counts for nothing is recorded too, and the sender need not wait for it: where there is no room for it, it
     /// is in the log alone.
     fn ignored(&self, sender: &str, why: senders::Ignored, delivery: Option<&str>) -> Answer {
+        self.outcomes.count(Outcome::Ignored);
         let reason = Refused::because(&why);
         tracing::info!(delivery, "a message of `{sender}` is ignored: {reason}");
         let ignored = Ignored {

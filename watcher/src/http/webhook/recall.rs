@@ -11,6 +11,7 @@ use super::{
     super::{
         answer::{Answer, Refused},
         connection::Seat,
+        outcomes::Outcome,
         verdict::{self, Form, Question},
     },
     Desk,
@@ -40,6 +41,7 @@ impl Desk {
             .map_err(|_| Refused::later("the store could not be read"))?;
         // Of what others delivered it is not even told that it is there.
         let known = known.ok_or_else(|| Refused::not_here(path))?;
+        self.outcomes.count(Outcome::Recalled);
         Ok(verdict::answer(&deployment, &known, Form::wanted(request.headers())))
     }
 }

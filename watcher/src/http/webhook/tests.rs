@@ -25,6 +25,7 @@ mod bind;
 mod callers;
 mod crowd;
 mod hooks;
+mod outcomes;
 mod verdict;
 
 /// A listener that serves, and the loop's end of it.
@@ -35,6 +36,7 @@ struct Listener {
     serving: JoinHandle<()>,
     deliveries: mpsc::Receiver<Posted>,
     questions: mpsc::Receiver<Question>,
+    outcomes: Arc<Outcomes>,
 }
 
 const SECRET: &str = "a secret nobody may see";
@@ -69,11 +71,12 @@ impl Listener {
         webhook.gate.limits = limits;
         let address = webhook.gate.address;
         assert_eq!(webhook.url(), format!("http://{address}/webhook/gitops"));
+        let outcomes = webhook.outcomes();
         let (stop, stopped) = watch::channel(false);
         let (sender, deliveries) = mpsc::channel(1);
         let (asking, questions) = mpsc::channel(1);
         let serving = tokio::spawn(webhook.serve(sender, asking, stopped));
-        Listener { dir, address, stop, serving, deliveries, questions }
+        Listener { dir, address, stop, serving, deliveries, questions, outcomes }
     }
 
     async fn connected(&self) -> TcpStream {

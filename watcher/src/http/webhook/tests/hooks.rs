@@ -64,6 +64,7 @@ async fn a_hooks_message_that_the_loop_refuses_is_a_200_too() {
     let said = sent.await.unwrap();
     assert!(said.starts_with("HTTP/1.1 200 ") && said.contains("more than five minutes"), "{said}");
     assert!(ignored(&mut listener).await.reason.starts_with("the message is dated"));
+    assert_eq!(listener.outcomes.of(super::super::super::outcomes::Outcome::Ignored), 1);
 }
 
 #[tokio::test]
