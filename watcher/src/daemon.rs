@@ -150,6 +150,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         join: Join::new(interest, probing.hook(), probing.facts.host),
         ring: probing.loaded.map(Source::new).transpose().context("cannot wait for the ring")?,
         canary: probing.canary,
+        units: kernel::Units::new(Path::new("/")),
         links: links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
         arrivals: arrival_inbox,
         queries: query_inbox,

@@ -228,14 +228,15 @@ pub fn value(value: Option<&Value>) -> &str {
 /// Who did it and how it was noticed.
 pub fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
     let Some(writer) = writer else { return format!("unattributed, seen by {}", seen_by.as_str()) };
-    let Writer { pid, comm, uid, login_uid, parent_pid, parent_comm, .. } = writer;
+    let Writer { pid, comm, uid, login_uid, parent_pid, parent_comm, unit, .. } = writer;
     let login =
         login_uid.filter(|login| login != uid).map_or(String::new(), |login| format!(", login uid {login}"));
     let parent = match parent_pid {
         0 => String::new(),
         pid => format!(", parent {parent_comm} {pid}"),
     };
-    format!("by {comm} (pid {pid}, uid {uid}{login}{parent}), seen by {}", seen_by.as_str())
+    let unit = unit.as_ref().map_or(String::new(), |unit| format!(", unit {unit}"));
+    format!("by {comm} (pid {pid}, uid {uid}{login}{parent}{unit}), seen by {}", seen_by.as_str())
 }
 
 fn under(commit: Option<&Revision>, in_window: bool) -> String {
@@ -289,6 +290,19 @@ mod tests {
             ),
             "2026-08-01T10:20:00Z change     vm.swappiness 60 -> 61, by sysctl (pid 4242, uid 0, login uid 1000, \
              parent bash 4200), seen by kprobe, under commit a1b2c3",
+        );
+    }
+
+    #[test]
+    fn a_writer_of_a_unit_is_told_with_it() {
+        let writer = WRITER.replace('}', r#","unit":"session-3.scope"}"#);
+        check(
+            &format!(
+                r#"{{"time":"2026-08-01T10:20:00Z","kind":"touch","key":"vm.swappiness","actual":"60","requested":"60",
+                "result":2,"writer":{writer},"seen_by":"kprobe","commit":null,"reason":"equal","writes":1}}"#
+            ),
+            "2026-08-01T10:20:00Z touch      vm.swappiness is 60, write equal, by sysctl (pid 4242, uid 0, login uid 1000, \
+             parent bash 4200, unit session-3.scope), seen by kprobe",
         );
     }
 

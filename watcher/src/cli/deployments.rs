@@ -135,6 +135,7 @@ fn text(detail: &Detail, screen: Screen) -> String {
     fact("commit", Some(row.news.commit.to_string()));
     fact("application", row.news.app.clone());
     fact("environment", row.news.environment.clone());
+    fact("repository", row.news.repo.clone());
     fact("started", row.started.map(seconds));
     fact("ended", row.ended.map(seconds));
     let Some(judged) = judged else {

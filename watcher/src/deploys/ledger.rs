@@ -105,13 +105,16 @@ impl Ledger {
             Some(_) => None,
         };
         let known = under_way.clone().or(in_force.clone());
-        let deployment = known.unwrap_or_else(|| Deployment {
+        let mut deployment = known.unwrap_or_else(|| Deployment {
             id,
             commit: announcement.commit.clone(),
             app: announcement.app.clone(),
             environment: announcement.environment.clone(),
+            repo: None,
             undated: announcement.id.is_none() && announcement.timestamp.is_none(),
         });
+        // Of the messages about one deployment not each may say it.
+        deployment.repo = announcement.repo.clone().or(deployment.repo);
         if let Some(earlier) = failed_before {
             self.remember(announcement, earlier.clone(), now.wall);
             return Outcome::Known(earlier);
@@ -388,6 +391,21 @@ mod tests {
         assert_eq!(outcomes, ["finished 0", "started 1", "failed 1"]);
         assert_eq!(ledger.pin().commit.unwrap().as_str(), "aaaaaa");
         assert!(!ledger.pin().in_window);
+    }
+
+    #[test]
+    fn the_repository_is_that_of_the_last_message_that_named_one() {
+        let of = |repo: Option<&str>, message| Announcement { repo: repo.map(Into::into), ..message };
+        let (ledger, _) = course(&[
+            (0, of(Some("acme/old"), message("aaaaaa", Phase::Started))),
+            (10, of(Some("acme/web"), message("aaaaaa", Phase::Finished))),
+        ]);
+        assert_eq!(ledger.in_force().unwrap().repo.as_deref(), Some("acme/web"));
+        let (ledger, _) = course(&[
+            (0, of(Some("acme/web"), message("aaaaaa", Phase::Started))),
+            (10, of(None, message("aaaaaa", Phase::Finished))),
+        ]);
+        assert_eq!(ledger.in_force().unwrap().repo.as_deref(), Some("acme/web"));
     }
 
     #[test]

@@ -8,9 +8,11 @@ mod expand;
 mod processes;
 mod reader;
 mod slow;
+mod units;
 
 pub use clock::now;
 pub use descriptors::descriptors;
 pub use expand::expand;
 pub use reader::{ReadError, Reader};
 pub use slow::{Answer, SlowReader, is_slow};
+pub use units::Units;

@@ -148,6 +148,8 @@ pub struct Deployment {
     pub app: Option<String>,
     /// The environment.
     pub environment: Option<String>,
+    /// The repository.
+    pub repo: Option<String>,
     /// Whether neither id nor date came with it.
     pub undated: bool,
 }
@@ -160,6 +162,7 @@ impl Deployment {
             commit: self.commit.clone(),
             app: self.app.clone(),
             environment: self.environment.clone(),
+            repo: self.repo.clone(),
             status,
             undated: self.undated,
         }

@@ -170,6 +170,9 @@ pub struct DeploymentNews {
     pub app: Option<String>,
     /// The environment.
     pub environment: Option<String>,
+    /// The repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<String>,
     /// What became of it.
     pub status: DeploymentStatus,
     /// Whether neither an id nor a timestamp came with it.

@@ -57,6 +57,9 @@ pub struct Writer {
     pub parent_comm: Box<str>,
     /// The id of the cgroup (version 2) of the task.
     pub cgroup_id: u64,
+    /// The systemd unit of that cgroup (`None` where it is no unit's, or was gone too soon).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Box<str>>,
 }
 
 /// Whose key was written.

@@ -111,6 +111,8 @@ pub fn writer(header: &Header, who: &Who) -> Option<Writer> {
         parent_pid: who.parent,
         parent_comm: text(&who.parent_comm).into(),
         cgroup_id: who.cgroup,
+        // The kernel knows none.
+        unit: None,
     })
 }
 

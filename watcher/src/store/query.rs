@@ -191,7 +191,7 @@ impl Reader {
                 ORDER BY coalesce(ended, started) DESC, rowid DESC LIMIT ?3)
              SELECT deployment, commit_id, app, environment, status, undated, started, ended,
                 deployment IN (SELECT deployment FROM in_force),
-                (SELECT status FROM verdicts AS v WHERE v.deployment = d.deployment ORDER BY entry DESC LIMIT 1)
+                (SELECT status FROM verdicts AS v WHERE v.deployment = d.deployment ORDER BY entry DESC LIMIT 1), repo
              FROM asked JOIN deployments AS d ON d.rowid = number
              ORDER BY coalesce(ended, started) DESC, d.rowid DESC"
         );
@@ -205,6 +205,7 @@ impl Reader {
                     commit: row.parse(1)?,
                     app: row.optional(2)?,
                     environment: row.optional(3)?,
+                    repo: row.optional(10)?,
                     status: row.parse(4)?,
                     undated: row.number(5)? != 0,
                 },

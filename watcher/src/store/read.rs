@@ -87,7 +87,7 @@ impl Reader {
             )?,
             in_force: self.all("deployments", IN_FORCE, &[], deployment)?,
             under_way: self
-                .all("deployments", UNDER_WAY, &[], |row| Ok((deployment(row)?, row.parse(5)?)))?,
+                .all("deployments", UNDER_WAY, &[], |row| Ok((deployment(row)?, row.parse(6)?)))?,
             delivered: self.all("deliveries", DELIVERED, &[&DELIVERIES], |row| {
                 Ok(Delivered {
                     id: row.optional(1)?,
@@ -161,13 +161,14 @@ impl Reader {
 }
 
 /// One that was in force when it went under way again still is. Sorted once: over a year there are many.
-pub(super) const IN_FORCE: &str = "SELECT deployment, commit_id, app, environment, undated FROM (
+pub(super) const IN_FORCE: &str = "SELECT deployment, commit_id, app, environment, undated, repo FROM (
         SELECT rowid AS number, *, row_number() OVER (
             PARTITION BY app, environment ORDER BY ended DESC, rowid DESC) AS place
         FROM deployments WHERE status = 'finished' OR (status = 'started' AND ended IS NOT NULL))
     WHERE place = 1 ORDER BY ended, number";
 
-const UNDER_WAY: &str = "SELECT deployment, commit_id, app, environment, undated, started FROM deployments
+const UNDER_WAY: &str =
+    "SELECT deployment, commit_id, app, environment, undated, repo, started FROM deployments
     WHERE status = 'started' ORDER BY started, rowid";
 
 /// One that was deployed once more is judged once more: the verdict of the time before does not count. The entries say which
@@ -191,6 +192,7 @@ fn deployment(row: &RowReader<'_, '_>) -> Result<Deployment, String> {
         app: row.optional(2)?,
         environment: row.optional(3)?,
         undated: row.0.get(4).map_err(|error| error.to_string())?,
+        repo: row.optional(5)?,
     })
 }
 

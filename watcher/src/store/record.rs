@@ -174,13 +174,14 @@ fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -
     // breaks off it is in force as before.
     change
         .prepare_cached(
-            "INSERT INTO deployments (deployment, commit_id, app, environment, status, undated, started, ended)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO deployments (deployment, commit_id, app, environment, status, undated, started, ended, repo)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (deployment) DO UPDATE SET
                 status = CASE WHEN excluded.status IN ('failed', 'timed-out')
                         AND status IN ('started', 'finished') AND ended IS NOT NULL
                     THEN 'finished' ELSE excluded.status END,
                 started = coalesce(excluded.started, started),
+                repo = coalesce(excluded.repo, repo),
                 ended = CASE WHEN excluded.status = 'finished'
                     THEN excluded.ended ELSE coalesce(ended, excluded.ended) END",
         )?
@@ -192,7 +193,8 @@ fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -
             news.status.as_str(),
             news.undated,
             started,
-            ended
+            ended,
+            news.repo
         ])
         .map(drop)
 }

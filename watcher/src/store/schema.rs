@@ -15,8 +15,12 @@ use rustix::{
 };
 
 /// The schema files, the first at version 1. A file that was ever released is never changed.
-const SCHEMA: [&str; 3] =
-    [include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
+const SCHEMA: [&str; 4] = [
+    include_str!("schema/0001.sql"),
+    include_str!("schema/0002.sql"),
+    include_str!("schema/0003.sql"),
+    include_str!("schema/0004.sql"),
+];
 
 /// How many KiB of pages a connection keeps (sqlite.org/pragma.html#pragma_cache_size, where a size in KiB is negative). The
 /// usual 2 MiB would fill up in each of two connections as time goes by; what is written is at the end of few tables, and

@@ -66,6 +66,7 @@ fn news(id: &str, app: &str, environment: Option<&str>, status: DeploymentStatus
             commit: "a1b2c3".parse().unwrap(),
             app: Some(app.into()),
             environment: environment.map(Into::into),
+            repo: None,
             status,
             undated: true,
         }),
@@ -214,6 +215,34 @@ fn of_each_application_and_environment_the_deployment_that_finished_last_is_in_f
     check_deployments(&ends(TimedOut), &["1", "2"], &[]);
     check_deployments(&ends(Finished), &["2", "1"], &[]);
     check_deployments(&[web("1", Finished, 1), web("1", Failed, 2)], &["1"], &[]);
+}
+
+#[test]
+fn a_deployments_repository_is_kept_whichever_of_its_messages_named_it() {
+    use DeploymentStatus::{Finished, Started};
+    let said = |repo: Option<&str>, mut entry: Entry| {
+        if let What::Deployment(news) = &mut entry.what {
+            news.repo = repo.map(Into::into);
+        }
+        entry
+    };
+    let state = dir();
+    let course = [
+        said(Some("acme/web"), news("1", "web", None, Started, 1)),
+        said(None, news("1", "web", None, Finished, 2)),
+        said(None, news("2", "db", None, Started, 3)),
+        said(Some("acme/db"), news("2", "db", None, Finished, 4)),
+        said(None, news("3", "cache", None, Finished, 5)),
+        said(Some("acme/next"), news("4", "web", None, Started, 6)),
+    ];
+    course.into_iter().for_each(|news| record(state.path(), entries([news])));
+    let past = past(state.path());
+    let repos: Vec<_> = past.in_force.iter().map(|d| d.repo.as_deref()).collect();
+    assert_eq!(repos, [Some("acme/web"), Some("acme/db"), None]);
+    assert_eq!(past.under_way[0].0.repo.as_deref(), Some("acme/next"));
+    let listed = Reader::open(state.path()).unwrap().unwrap().deployments(None, 9).unwrap();
+    let repos: Vec<_> = listed.iter().map(|row| row.news.repo.as_deref()).collect();
+    assert_eq!(repos, [Some("acme/next"), None, Some("acme/db"), Some("acme/web")]);
 }
 
 #[test]
@@ -380,7 +409,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     let before = fs::read(&path).unwrap();
     let error = Store::open(state.path(), vec![SINK]).err().unwrap();
     assert_snapshot!(said(&error, state.path()), @r#"
-    the store `STATE/driftd.db` is of version 99, and this driftd knows versions up to 3
+    the store `STATE/driftd.db` is of version 99, and this driftd knows versions up to 4
     hint: install the newer driftd again, or move the file aside
     "#);
     assert_eq!(fs::read(&path).unwrap(), before);

@@ -58,6 +58,7 @@ impl Watch {
                     commit: announcement.commit,
                     app: announcement.app,
                     environment: announcement.environment,
+                    repo: announcement.repo,
                     undated: announcement.id.is_none() && announcement.timestamp.is_none(),
                 };
                 self.owe_verdict(&known, false, verdict);

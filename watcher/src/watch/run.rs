@@ -14,7 +14,7 @@ use tokio::{
 use super::{Counts, Input, Reread, Watch, links::AFTER_NETLINK};
 use crate::{
     http::{Posted, Query},
-    kernel::{Answer, now},
+    kernel::{Answer, Units, now},
     model::Boottime,
     probes::{self, Canary, Counter, Join, Links, Loaded},
     store::{Batch, Work},
@@ -52,6 +52,8 @@ pub struct Sources {
     pub join: Join,
     /// What tells whether they see.
     pub canary: Option<Canary>,
+    /// What finds the units of who wrote.
+    pub units: Units,
     /// rtnetlink.
     pub links: Option<Source<Links>>,
     /// The webhook, and what is read anew.
@@ -74,7 +76,8 @@ pub async fn run(
     tokio::pin!(end);
     let mut inputs = vec![Input::Tick];
     loop {
-        for input in inputs {
+        for mut input in inputs {
+            sources.attribute(&mut input);
             let batch = watch.handle(input, now());
             if let Some(interest) = watch.moved_interest() {
                 sources.join.set_interest(interest);
@@ -102,7 +105,8 @@ pub async fn run(
 /// Records what the probes saw until now, so that it is told with its writer and not found by the next start, and what
 /// was still gathering.
 pub async fn drain(mut watch: Watch, sources: &mut Sources, store: &mpsc::Sender<Work>) {
-    for input in sources.last() {
+    for mut input in sources.last() {
+        sources.attribute(&mut input);
         record(store, watch.handle(input, now())).await;
     }
     record(store, watch.stop(now())).await;
@@ -118,6 +122,14 @@ impl Sources {
     /// What the programs in the kernel have said and was not taken yet.
     fn last(&mut self) -> Vec<Input> {
         taken(&mut self.ring, &mut self.join)
+    }
+
+    /// Says of each writer to which unit it belongs: at once, because it may be gone soon.
+    fn attribute(&mut self, input: &mut Input) {
+        let Input::Hints(hints) = input else { return };
+        for writer in hints.iter_mut().filter_map(|hint| hint.writer.as_mut()) {
+            writer.unit = self.units.of(writer.pid, writer.cgroup_id);
+        }
     }
 
     /// What the programs have said; and, where that is to be known, whether they see.

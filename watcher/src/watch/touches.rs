@@ -108,6 +108,7 @@ mod tests {
                 parent_pid: 1,
                 parent_comm: "init".into(),
                 cgroup_id: 1,
+                unit: None,
             };
             Touch { writer: Some(writer), ..touch("vm.swappiness", 1) }
         };

@@ -377,6 +377,7 @@ mod tests {
             parent_pid: 1,
             parent_comm: "init".into(),
             cgroup_id: 1,
+            unit: None,
         }
     }
 

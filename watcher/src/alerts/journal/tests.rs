@@ -81,7 +81,7 @@ fn finding(actual: &str) -> Row {
         "requested": null, "commit": "a1b2c3", "declared_commit": null,
         "declared_by": { "file": "/etc/driftd.yaml", "line": 7 }, "cause": "changed after the deploy",
         "writer": { "pid": 4242, "tid": 4242, "comm": "a\nb", "uid": 0, "login_uid": 1000, "session_id": 3,
-            "parent_pid": 4200, "parent_comm": "bash", "cgroup_id": 1 },
+            "parent_pid": 4200, "parent_comm": "bash", "cgroup_id": 1, "unit": "session-3.scope" },
         "seen_by": "kprobe", "deployment": "d", "opened": "2026-08-01T10:20:00Z", "healed": null
     }))
     .unwrap();
@@ -95,7 +95,7 @@ fn an_entry_is_a_sentence_and_each_of_its_fields_by_name() {
     let fields: Vec<_> =
         listener.next().into_iter().map(|(name, value)| format!("{name}={}", value.escape_debug())).collect();
     insta::assert_snapshot!(fields.join("\n"), @r"
-    MESSAGE=critical: vm.swappiness is 61, expected 10 (rule swappiness, /etc/driftd.yaml:7), was 10; changed after the deploy; by a\\nb (pid 4242, uid 0, login uid 1000, parent bash 4200), seen by kprobe, under commit a1b2c3
+    MESSAGE=critical: vm.swappiness is 61, expected 10 (rule swappiness, /etc/driftd.yaml:7), was 10; changed after the deploy; by a\\nb (pid 4242, uid 0, login uid 1000, parent bash 4200, unit session-3.scope), seen by kprobe, under commit a1b2c3
     MESSAGE_ID=177381260f7e4e2ca7537d282cef81a3
     PRIORITY=2
     SYSLOG_IDENTIFIER=driftd
@@ -125,6 +125,7 @@ fn an_entry_is_a_sentence_and_each_of_its_fields_by_name() {
     DRIFTD_WRITER_SESSION_ID=3
     DRIFTD_WRITER_TID=4242
     DRIFTD_WRITER_UID=0
+    DRIFTD_WRITER_UNIT=session-3.scope
     ");
 }
 

@@ -44,7 +44,7 @@ impl<'a> Summary<'a> {
         let files: Vec<_> = names.into_iter().map(|name| File { name }).collect();
         let deployment = status.deployment.as_ref();
         Summary {
-            repo: deployment.and_then(|d| d.app.as_deref()).unwrap_or(""),
+            repo: deployment.and_then(|d| d.repo.as_deref().or(d.app.as_deref())).unwrap_or(""),
             server,
             sync_status: status.status,
             drift_count: files.len(),

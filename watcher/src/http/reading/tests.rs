@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::Http,
-    model::{Counters, Entry, Finding, Loss, Status, What},
+    model::{Counters, DeploymentId, DeploymentNews, DeploymentStatus, Entry, Finding, Loss, Status, What},
     store::{Batch, Store, Work},
 };
 
@@ -162,6 +162,24 @@ async fn the_gitops_status_has_its_six_fields_first_and_each_name_once() {
     insta::assert_snapshot!(body(&said).trim().replace(&format!("\"{server}\""), "\"HOST\""), @r#"{"repo":"","server":"HOST","sync_status":"OUT_OF_SYNC","drift_count":2,"files":[{"name":"/etc/sysctl.d/99-net.conf"},{"name":"net.core.somaxconn"}],"last_check":"2026-08-01T10:20:00Z","commit":null,"deployment":null,"environment":null,"findings":3,"unreadable":0,"blind":null,"keys":3,"driftd":"0.1.0"}"#);
     let row = host.get("/status.json?array=1").await;
     assert_eq!(body(&row).trim(), format!("[{}]", body(&said).trim()));
+}
+
+#[tokio::test]
+async fn the_repo_of_the_gitops_status_is_what_the_message_said_and_otherwise_the_application() {
+    for (repo, wanted) in [(Some("acme/web-backend"), "acme/web-backend"), (None, "web-backend")] {
+        let deployment = DeploymentNews {
+            deployment: DeploymentId("d".into()),
+            commit: "a1b2c3".parse().unwrap(),
+            app: Some("web-backend".into()),
+            environment: None,
+            repo: repo.map(Into::into),
+            status: DeploymentStatus::Finished,
+            undated: false,
+        };
+        let host = Host::start(Status { deployment: Some(deployment), ..sample_status() }).await;
+        let said = host.get("/status.json").await;
+        assert!(body(&said).starts_with(&format!(r#"{{"repo":"{wanted}","#)), "{said}");
+    }
 }
 
 #[tokio::test]

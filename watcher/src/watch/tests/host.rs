@@ -163,6 +163,7 @@ impl Host {
                 parent_pid: 1,
                 parent_comm: "init".into(),
                 cgroup_id: 1,
+                unit: None,
             }),
             time: self.now.boot,
             result: Some(result),

@@ -60,7 +60,8 @@ export function writer(who) {
   if (!who) return "unattributed";
   const login = who.login_uid !== null && who.login_uid !== who.uid ? `, login uid ${who.login_uid}` : "";
   const parent = who.parent_pid ? `, parent ${who.parent_comm} ${who.parent_pid}` : "";
-  return `${who.comm} (pid ${who.pid}, uid ${who.uid}${login}${parent})`;
+  const unit = who.unit ? `, unit ${who.unit}` : "";
+  return `${who.comm} (pid ${who.pid}, uid ${who.uid}${login}${parent}${unit})`;
 }
 
 function under(event) {
