@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 use super::{MAX_BODY, answer::Refused};
 
@@ -21,13 +21,38 @@ const LONG: usize = 8;
 /// Takes bodies, within bounds.
 pub struct Bodies {
     long: Semaphore,
+}
+
+/// A body that nobody has read to its end. Whoever drops it leaves the rest to be taken for a while, and thrown away: over
+/// HTTP/2 a body that is dropped resets its stream at once, and some senders, curl 7.88 among them, then never look at the
+/// answer.
+pub struct Arriving {
+    body: Option<Incoming>,
     linger: Duration,
 }
 
+impl Arriving {
+    /// A body whose rest is taken for so long.
+    pub fn new(body: Incoming, linger: Duration) -> Arriving {
+        Arriving { body: Some(body), linger }
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        let unread = self.body.take().filter(|body| !body.is_end_stream());
+        // Without a runtime there is no connection either.
+        if let (Some(mut body), Ok(runtime)) = (unread, Handle::try_current()) {
+            let linger = self.linger;
+            runtime.spawn(timeout(linger, async move { while let Some(Ok(_)) = body.frame().await {} }));
+        }
+    }
+}
+
 impl Bodies {
-    /// None is held. `linger` is how long the rest of one that is too long is still taken, and thrown away.
-    pub fn new(linger: Duration) -> Bodies {
-        Bodies { long: Semaphore::new(LONG), linger }
+    /// None is held.
+    pub fn new() -> Bodies {
+        Bodies { long: Semaphore::new(LONG) }
     }
 
     /// The whole body. One that announces too great a length is refused before a byte of it is read; one that does not
@@ -35,10 +60,10 @@ impl Bodies {
     ///
     /// # Errors
     /// It is too long, or broke off; or it is a long one, and as many of these as may be are being read.
-    pub async fn whole(&self, mut body: Incoming) -> Result<Bytes, Refused> {
+    pub async fn whole(&self, mut arriving: Arriving) -> Result<Bytes, Refused> {
+        let Some(body) = &mut arriving.body else { return Ok(Bytes::new()) };
         let announced = body.size_hint().lower();
         if announced > MAX_BODY as u64 {
-            self.throw_away(body);
             let reason = format!("a body of {announced} bytes, and at most {MAX_BODY} are taken");
             return Err(Refused::too_long(reason));
         }
@@ -46,7 +71,6 @@ impl Bodies {
         // Who has no seat is not made to wait for one: the peers that hold them may be the slow ones.
         let seat = if is_short { None } else { self.long.try_acquire().ok() };
         if !is_short && seat.is_none() {
-            self.throw_away(body);
             let reason = format!("{LONG} bodies of more than {SHORT} bytes are being read already");
             return Err(Refused::later(reason));
         }
@@ -56,18 +80,10 @@ impl Bodies {
             // Trailers are not looked at.
             let Some(data) = frame.data_ref() else { continue };
             if whole.len().saturating_add(data.len()) > MAX_BODY {
-                self.throw_away(body);
                 return Err(Refused::too_long(format!("the body goes on past {MAX_BODY} bytes")));
             }
             whole.extend_from_slice(data);
         }
         Ok(whole.freeze())
-    }
-
-    /// Takes the rest of a body for a while. Over HTTP/2 a body that is dropped resets its stream at once, and some
-    /// senders, curl 7.88 among them, then never look at the answer.
-    fn throw_away(&self, mut body: Incoming) {
-        let linger = self.linger;
-        tokio::spawn(timeout(linger, async move { while let Some(Ok(_)) = body.frame().await {} }));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::{io, net::SocketAddr, path::Path, sync::Arc};
 
-use hyper::{Request, StatusCode, body::Incoming};
+use hyper::{Request, StatusCode, body::Incoming, http::request::Parts};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::watch,
@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     HttpError,
     answer::{Answer, Refused},
+    body::Arriving,
     callers::{Caller, Callers, Share, Told, WRONG},
     connection::{self, Limits, Seat},
     outcomes::{Outcome, Outcomes, Reason},
@@ -35,8 +36,10 @@ pub struct Gate {
 
 /// A request that is heard.
 pub struct Call {
-    /// The request.
-    pub request: Request<Incoming>,
+    /// Its head.
+    pub head: Parts,
+    /// Its body, as it comes.
+    pub body: Arriving,
     /// The sender's own name for it, for the log.
     pub delivery: Option<String>,
     /// The place of its connection: kept once it has proved whose it is.
@@ -143,11 +146,13 @@ where
 
     /// The answer to a request.
     async fn answer(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr, seat: Seat) -> Answer {
-        let caller = self.callers.caller(peer, request.headers());
-        let delivery = senders::delivery(request.headers());
+        let (head, body) = request.into_parts();
+        let body = Arriving::new(body, self.limits.linger);
+        let caller = self.callers.caller(peer, &head.headers);
+        let delivery = senders::delivery(&head.headers);
         let (refused, told) = match self.callers.refuses(&caller) {
             Some(refused) => refused,
-            None => match (self.serve)(Call { request, delivery: delivery.clone(), seat }).await {
+            None => match (self.serve)(Call { head, body, delivery: delivery.clone(), seat }).await {
                 Ok(answer) => return answer,
                 Err(refused) if refused.status == StatusCode::UNAUTHORIZED => {
                     (refused, self.callers.hold_against(caller.sender))

@@ -87,7 +87,7 @@ impl Hub {
             None => None,
         };
         let limits = gate.limits;
-        Ok(Hub { gate, pages, desk: Desk { keys, bodies: Bodies::new(limits.linger), limits, kept } })
+        Ok(Hub { gate, pages, desk: Desk { keys, bodies: Bodies::new(), limits, kept } })
     }
 
     /// Where to post: `https://127.0.0.1:8444/api/status`.
@@ -143,8 +143,7 @@ fn keys(secrets: &[PathBuf], tokens: &[PathBuf]) -> Result<Vec<(Scheme, Keys)>, 
 
 impl Desk {
     /// What a sender may: post its status, and read all of them.
-    async fn serve(&self, Call { request, seat, .. }: Call) -> Result<Answer, Refused> {
-        let (head, body) = request.into_parts();
+    async fn serve(&self, Call { head, body, seat, .. }: Call) -> Result<Answer, Refused> {
         let path = head.uri.path();
         match (path, head.method == Method::POST) {
             (POST, true) => {

@@ -73,8 +73,7 @@ impl Webhook {
         stop: watch::Receiver<bool>,
     ) {
         let Webhook { gate, door } = self;
-        let (bodies, limits, outcomes) =
-            (Bodies::new(gate.limits.linger), gate.limits, gate.outcomes.clone());
+        let (bodies, limits, outcomes) = (Bodies::new(), gate.limits, gate.outcomes.clone());
         let stopping = stop.clone();
         let desk = Arc::new(Desk { door, bodies, limits, outcomes, deliveries, questions, stop: stopping });
         let serve = move |call| {
@@ -86,10 +85,10 @@ impl Webhook {
 }
 
 impl Desk {
-    async fn serve(&self, Call { request, delivery, seat }: Call) -> Result<Answer, Refused> {
-        match verdict::asked(request.uri().path()) {
-            Some(deployment) => self.recall(deployment, &request, &seat).await,
-            None => self.deliver(request, delivery.as_deref(), &seat).await,
+    async fn serve(&self, call: Call) -> Result<Answer, Refused> {
+        match verdict::asked(call.head.uri.path()) {
+            Some(deployment) => self.recall(deployment, &call.head, &call.seat).await,
+            None => self.deliver(call).await,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use hyper::{Method, Request, StatusCode, body::Incoming};
+use hyper::{Method, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::{
@@ -16,8 +16,9 @@ use tokio::{
 use super::{
     super::{
         answer::{Answer, Refused, json},
-        connection::{Seat, stopped},
+        connection::stopped,
         door::{Opened, Opening},
+        gate::Call,
         outcomes::Outcome,
         senders::{self, Manner},
         verdict::{self, Form},
@@ -85,14 +86,10 @@ struct NotKnown<'a> {
 }
 
 impl Desk {
-    pub(super) async fn deliver(
-        &self,
-        request: Request<Incoming>,
-        delivery: Option<&str>,
-        seat: &Seat,
-    ) -> Result<Answer, Refused> {
+    pub(super) async fn deliver(&self, call: Call) -> Result<Answer, Refused> {
         let deadline = Instant::now() + self.limits.request;
-        let (head, body) = request.into_parts();
+        let Call { head, body, delivery, seat } = call;
+        let delivery = delivery.as_deref();
         let place = self.door.at(head.uri.path())?;
         if head.method != Method::POST {
             return Err(Refused::method(&head.method, "POST"));

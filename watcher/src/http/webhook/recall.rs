@@ -3,7 +3,7 @@
 //! There is no body to sign, so it is the path that is. Whoever saw the signature could ask for this one verdict again,
 //! and for nothing else.
 
-use hyper::{Method, Request, body::Incoming};
+use hyper::{Method, http::request::Parts};
 use jiff::Timestamp;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -22,14 +22,14 @@ impl Desk {
     pub(super) async fn recall(
         &self,
         deployment: DeploymentId,
-        request: &Request<Incoming>,
+        head: &Parts,
         seat: &Seat,
     ) -> Result<Answer, Refused> {
-        if request.method() != Method::GET {
-            return Err(Refused::method(request.method(), "GET"));
+        if head.method != Method::GET {
+            return Err(Refused::method(&head.method, "GET"));
         }
-        let path = request.uri().path();
-        let credentials = self.door.who_asks(path, request.headers(), Timestamp::now())?;
+        let path = head.uri.path();
+        let credentials = self.door.who_asks(path, &head.headers, Timestamp::now())?;
         seat.keep();
         let (reply, known) = oneshot::channel();
         self.questions
@@ -42,6 +42,6 @@ impl Desk {
         // Of what others delivered it is not even told that it is there.
         let known = known.ok_or_else(|| Refused::not_here(path))?;
         self.outcomes.count(Outcome::Recalled);
-        Ok(verdict::answer(&deployment, &known, Form::wanted(request.headers())))
+        Ok(verdict::answer(&deployment, &known, Form::wanted(&head.headers)))
     }
 }
