@@ -29,7 +29,10 @@ fn restarted(mode: Mode) {
     let lock = HeldRtnl::take();
     let write = RestartedWrite::start(forward.path(), value);
     write.wait_for_calls(RESTARTS);
-    assert_eq!(host::read(forward.path()), forward.original, "nothing was written yet");
+    // Each try shows the new value for a moment before it takes it back (`devinet_sysctl_forward`, net/ipv4/devinet.c),
+    // and with two processors that can be seen.
+    let is_original = |_| host::read(forward.path()) == forward.original;
+    assert!((0..100).any(is_original), "nothing was written yet");
     drop(lock);
     write.join();
 
