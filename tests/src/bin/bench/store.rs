@@ -88,6 +88,7 @@ pub fn measure_ask(asked: &Asked) {
             .execute(
                 "WITH RECURSIVE more(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < ?1)
                  INSERT INTO deployments
+                 (deployment, commit_id, app, environment, status, undated, started, ended)
                  SELECT deployment || n, commit_id || n, app, environment, status, undated, started, ended
                  FROM more JOIN deployments AS d ON d.rowid = 1 + n % 20",
                 [DEPLOYMENTS as i64],
