@@ -21,11 +21,12 @@ impl Value {
         if key.is_literal() {
             return Value(line.into());
         }
-        if let Key::Sysfs { .. } = key
-            && let Some(chosen) = chosen(line)
-        {
-            return Value(chosen.into());
-        }
+        // What ends a text ends it in any order, so that what comes out stays as it is.
+        let line = line.trim_end_matches(|c: char| c == '\0' || c.is_whitespace());
+        let line = match key {
+            Key::Sysfs { .. } => chosen(line).unwrap_or(line),
+            _ => line,
+        };
         let mut canonical = String::with_capacity(line.len());
         for word in line.split_whitespace() {
             if !canonical.is_empty() {
@@ -195,6 +196,8 @@ mod tests {
     fn values_compare_in_canonical_form() {
         check("vm.swappiness", "60\n", "60");
         check("vm.swappiness", " +60 ", "60");
+        check("vm.swappiness", "010\0\t", "8");
+        check("/sys/block/sda/queue/nr_requests", "1 [+5] 9", "5");
         check("vm.swappiness", "074 0x3C -0x1 08 --1 0", "60 60 -1 08 --1 0");
         check("kernel.watchdog_cpumask", "0-1\n", "0-1");
         check("net.ipv4.ip_local_reserved_ports", "0-15,0+3\n", "0-15,0+3");
