@@ -1,13 +1,13 @@
 //! Claims about the commands that read the store, over a day as a host records it.
 
-use clap::{CommandFactory, Parser};
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    model::{Entry, Expected, Snapshot, Source},
-    store::{Batch, Store, Work},
+    alerts::Output,
+    model::{Entry, Expected, Key, Kind, Snapshot, Source},
+    store::{Batch, Filter, Store, Work},
 };
 
 const FINDING: &str = r#""kind":"finding","finding":"f","key":"vm.swappiness","rule":"swappiness","severity":"critical",

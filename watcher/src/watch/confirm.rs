@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::{
     Watch,
-    tracked::{Capturing, Check, Circumstance, Explained, Known, Quiet, Tracked},
+    hints::{Explained, Quiet},
+    tracked::{Capturing, Check, Circumstance, Known, Tracked},
 };
 use crate::{
     deploys::Pin,

@@ -7,6 +7,7 @@ mod appear;
 mod confirm;
 mod declare;
 mod deliver;
+mod hints;
 mod links;
 mod query;
 mod run;
