@@ -51,12 +51,14 @@ pub struct Settings<'a> {
     pub ring: usize,
     /// What `probes:` says, where that is not the mode's word.
     pub probes: Option<&'a str>,
+    /// Further sections of the configuration, whole lines.
+    pub sections: &'a str,
 }
 
 impl<'a> Settings<'a> {
     /// These rules, and all else as it is by default.
     pub fn rules(rules: &'a [String]) -> Settings<'a> {
-        Settings { rules, sweep: None, ring: 256 * 1024, probes: None }
+        Settings { rules, sweep: None, ring: 256 * 1024, probes: None, sections: "" }
     }
 }
 
@@ -86,19 +88,31 @@ impl Home {
             Mode::Netlink | Mode::None => "1s",
         });
         let at = home.directory.path().display();
-        let mut text = format!(
-            "state: {at}/state\nsocket: {at}/driftd.sock\nprobes: {}\nsweep: {sweep}\nring: {}\n\
-             webhook: {{ listen: \"127.0.0.1:0\", plain_http: true, secrets: {at}/secret }}\ndrift_rules:\n\
-             \x20 fence: {{ keys: {FENCE}, expect: {}, settle: 500ms }}\n",
-            settings.probes.unwrap_or(mode.as_str()),
-            settings.ring,
-            Sysctl::of(FENCE).original,
-        );
+        // The rules first, so that they have the lines that they have where they come from.
+        let mut text = "drift_rules:\n".to_owned();
         for rule in settings.rules {
             text += &format!("  {rule}\n");
         }
+        text += &format!(
+            "  fence: {{ keys: {FENCE}, expect: {}, settle: 500ms }}\n\
+             state: {at}/state\nsocket: {at}/driftd.sock\nprobes: {}\nsweep: {sweep}\nring: {}\n\
+             webhook: {{ listen: \"127.0.0.1:0\", plain_http: true, secrets: {at}/secret }}\n{}",
+            Sysctl::of(FENCE).original,
+            settings.probes.unwrap_or(mode.as_str()),
+            settings.ring,
+            settings.sections,
+        );
         fs::write(home.path("driftd.yaml"), text).expect("the configuration can be written");
         home
+    }
+
+    /// Adds sinks: the body of `sinks:`, of one line.
+    #[track_caller]
+    pub fn tell(&self, sinks: &str) {
+        let path = self.path("driftd.yaml");
+        let text = fs::read_to_string(&path).expect("the configuration can be read");
+        fs::write(path, format!("{text}alerts:\n  sinks:\n    {sinks}\n"))
+            .expect("the configuration can be written");
     }
 
     /// The directory of its store.
@@ -185,7 +199,7 @@ impl Home {
     pub fn command(&self, arguments: &[&str]) -> Output {
         let (command, rest) = arguments.split_first().expect("a command is given");
         let mut driftd = driftd();
-        driftd.arg(command).arg("--config").arg(self.path("driftd.yaml")).args(rest);
+        driftd.arg(command).args(rest).arg("--config").arg(self.path("driftd.yaml"));
         driftd.output().unwrap_or_else(|e| panic!("cannot start {driftd:?}: {e}"))
     }
 }
@@ -344,6 +358,11 @@ impl Daemon<'_> {
     #[track_caller]
     pub fn post_signed(&self, query: &str, header: &str, body: &str) -> Answer {
         webhook::post(&format!("{}{query}", self.webhook), header, body)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

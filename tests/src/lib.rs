@@ -1,4 +1,5 @@
-//! The harness of the scenarios: the daemon under test, what can be done to the kernel, a sender of webhooks.
+//! The harness of the scenarios: the daemon under test, what can be done to the kernel, a sender of webhooks,
+//! a sink.
 //!
 //! It panics where a scenario cannot go on, and says what it saw until then. It knows driftd only from outside:
 //! its configuration, its lines, its commands, its sockets.
@@ -9,6 +10,8 @@
 )]
 
 pub mod daemon;
+pub mod guest;
 pub mod host;
+pub mod inbox;
 pub mod mode;
 pub mod webhook;

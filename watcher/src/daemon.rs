@@ -1,6 +1,7 @@
 //! The wiring: builds the rooms, makes every channel, spawns, and drains at the end.
 
 mod baseline;
+mod remedy;
 
 use std::{
     io,
@@ -19,15 +20,17 @@ use tokio::{
 
 use self::baseline::Baseline;
 use crate::{
-    alerts::{Journal, OUTPUT, Output, Sink, tell},
+    alerts::{AskStatus, Given, Journal, OUTPUT, Output, Outside, Sink, outlets, tell},
     config::Config,
+    declared::inline,
     deploys::Ledger,
     heap,
-    http::{Pages, Posted, Query, Question, Reading, StatusSocket, Webhook},
+    http::{Asked, Asking, Pages, Posted, Query, Question, Reading, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
-    model::{Entry, Loss, Now, Started, What},
-    probes::{self, Join, LinkPlan, Links, Plan},
-    sources::{Declared, Wanted},
+    model::{Entry, Loss, Now, Started, Values, What},
+    probes::{self, Join, LinkPlan, Links, Plan, PressurePlan, Triggers},
+    remedy::{Applied, Hand},
+    sources::{Declared, Repositories, Wanted},
     store::{self, Batch, Begun, Past, Reader, Work},
     watch::{Arrival, Parts, Source, Sources, Watch},
 };
@@ -43,6 +46,8 @@ pub struct Options {
     pub verbose: bool,
     /// Whether writes owned by other namespaces are logged.
     pub foreign: bool,
+    /// Whether it may write: what rules say to revert, and who asks for it.
+    pub revert: bool,
 }
 
 /// How many batches may wait for the store. When it is slower than that the loop waits, the ring fills, and what does
@@ -54,6 +59,9 @@ const DELIVERIES: usize = 64;
 
 /// How many who want to know how things stand may wait for the loop.
 const QUERIES: usize = 16;
+
+/// How many who ask for a remedy may wait for the loop.
+const ASKED: usize = 4;
 
 /// How many who ask for a verdict may wait for the store.
 const QUESTIONS: usize = 16;
@@ -73,13 +81,22 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A part cannot be had: the store, the listener, the socket, or the probes that the configuration forces.
 pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     heap::keep_small();
+    config.warn_of_ended_mutes(kernel::now().wall);
     config.warnings.drain(..).for_each(|warning| tracing::warn!("{warning}"));
     let wanted = Arc::new(Wanted::take(&mut config));
-    let declared = baseline::read(&wanted).map_err(|why| anyhow!("{why}"))?;
-    declared.warn();
+    let outside = Outside::new(&config.alerts, &config.file)?;
+    let Begun { store, reader, mut past, damage } = store::begin(&config.state, &[OUTPUT])?;
+    if !config.may_declare() {
+        // What a sender said while it might is not said any more.
+        past.in_force.iter_mut().for_each(|deployment| deployment.declared = Values::default());
+    }
+    let mut declared = baseline::start(&wanted, &Repositories::new(&config.state), &past.in_force)
+        .await
+        .map_err(|why| anyhow!("{why}"))?;
     let now = kernel::now();
-    let Begun { store, reader, past, damage } = store::begin(&config.state, &[OUTPUT])?;
-    let store = store.retaining(config.retention);
+    declared.then(inline(past.in_force.iter().filter(|deployment| !deployment.declared.is_empty())));
+    declared.warn();
+    let store = store.retaining(config.retention).telling(outlets(&config.alerts))?;
 
     // Every channel there is.
     let (work, work_inbox) = mpsc::channel(BATCHES);
@@ -90,8 +107,11 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     let (questions, question_inbox) = mpsc::channel::<Question>(QUESTIONS);
     let (queries, query_inbox) = mpsc::channel::<Query>(QUERIES);
     let (answers, answer_inbox) = mpsc::channel::<Answer>(ANSWERS);
+    let (remedies, asked_inbox) = mpsc::channel::<Asked>(ASKED);
+    // There is one write in hand at a time.
+    let (applied, applied_inbox) = mpsc::channel::<Applied>(1);
     let (stop, stopped) = watch::channel(false);
-    let trouble = store.trouble();
+    let (trouble, commits) = (store.trouble(), store.commits());
 
     let webhook = match &config.webhook {
         Some(settings) => Some(Webhook::bind(settings, &config.state).await?),
@@ -127,10 +147,27 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
             }
         })?
     };
+    let sent = match outside.is_empty() {
+        true => None,
+        false => {
+            let (status, stop) = (statuses(queries.clone()), stopped.clone());
+            let given = Given { work: work.clone(), status, commits, stop };
+            let state = config.state.clone();
+            Some(spawn("sinks", move || {
+                if let Err(error) = outside.run(&state, &given) {
+                    tracing::error!("nothing is sent to the sinks: {error}");
+                }
+            })?)
+        }
+    };
     let page = pages.as_ref().map(Pages::url);
     let watching = Started { page, ..started(&probing.plan, webhook.as_ref().map(Webhook::url)) };
     let interest = crate::watch::interest(&declared.rules);
-    let watch = build_watch(&config, *declared, past, slow, watching, now);
+    let (in_force, amiss) = (past.in_force.clone(), declared.broken.clone());
+    remedy::warn(&declared.rules, options.revert);
+    let hand =
+        options.revert.then(|| Hand::new(Path::new("/"), move |done| applied.blocking_send(done).is_ok()));
+    let watch = build_watch(&config, *declared, past, (slow, hand), watching, now);
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let mut servers = tokio::task::JoinSet::new();
     let outcomes = webhook.as_ref().map(Webhook::outcomes);
@@ -138,22 +175,26 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         servers.spawn(recall(config.state.clone(), question_inbox));
         servers.spawn(webhook.serve(deliveries, questions, stopped.clone()));
     }
-    let reading = Arc::new(Reading::new(queries, &config.state, outcomes, &config.file, stopped.clone()));
+    let reading = Reading::new(queries, &config.state, outcomes, &config.file, stopped.clone());
+    let reading = Arc::new(reading.with_work(work.downgrade()));
     if let Some(pages) = pages {
         servers.spawn(pages.serve(reading.clone(), stopped.clone()));
     }
-    servers.spawn(socket.serve(reading, stopped));
+    servers.spawn(socket.serve(reading, Asking::new(remedies), stopped));
 
-    let baseline = Baseline::new(wanted, config, options.config);
+    let baseline = Baseline::new(wanted, config, options.config, in_force, amiss);
     tokio::spawn(baseline.keep(delivery_inbox, hangup, arrivals));
     let mut sources = Sources {
         join: Join::new(interest, probing.hook(), probing.facts.host),
         ring: probing.loaded.map(Source::new).transpose().context("cannot wait for the ring")?,
         canary: probing.canary,
         units: kernel::Units::new(Path::new("/")),
+        triggers: Triggers::new(Path::new("/"), probing.plan.pressure == PressurePlan::Psi),
         links: links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
         arrivals: arrival_inbox,
         queries: query_inbox,
+        asked: asked_inbox,
+        applied: applied_inbox,
         answers: answer_inbox,
         trouble,
     };
@@ -176,6 +217,9 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         while servers.join_next().await.is_some() {}
         let _ = work.send(Work::Close).await;
         drop(work);
+        if let Some(sent) = sent {
+            let _ = sent.await;
+        }
         let _ = tokio::join!(told, recorded);
     });
     match drained.await {
@@ -189,7 +233,7 @@ fn build_watch(
     config: &Config,
     mut declared: Declared,
     mut past: Past,
-    slow: SlowReader,
+    (slow, hand): (SlowReader, Option<Hand>),
     watching: Started,
     now: Now,
 ) -> Watch {
@@ -206,10 +250,24 @@ fn build_watch(
         past,
         reader: kernel::Reader::new(Path::new("/"), kernel::descriptors()),
         slow,
+        hand,
         sweep_every: config.sweep,
         watching,
     };
     Watch::new(parts, now)
+}
+
+/// Takes questions of how things stand to the loop, from those who may not know what else can be asked there.
+fn statuses(queries: mpsc::Sender<Query>) -> AskStatus {
+    let (asks, mut inbox) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Some(reply) = inbox.recv().await {
+            if queries.send(Query::Status(reply)).await.is_err() {
+                return;
+            }
+        }
+    });
+    asks
 }
 
 /// Starts a thread; the receiver is answered, or closed, when it ends.
@@ -289,6 +347,7 @@ fn started(plan: &Plan, webhook: Option<String>) -> Started {
         version: env!("CARGO_PKG_VERSION").into(),
         sysctl: plan.sysctl.as_str().into(),
         link: plan.link.as_str().into(),
+        pressure: Some(plan.pressure.as_str().into()),
         reasons: plan.reasons.clone(),
         // Patterns mean what is there: counted when all is looked at.
         keys: 0,

@@ -14,6 +14,7 @@ pub mod judge;
 pub mod kernel;
 pub mod model;
 pub mod probes;
+pub mod remedy;
 pub mod sources;
 pub mod store;
 #[cfg(test)]

@@ -36,8 +36,10 @@ pub struct Options {
 }
 
 /// What is measured here, in this order (tests/src/bin/bench/main.rs).
-const MEASUREMENTS: [&str; 11] =
-    ["start", "latency", "cost", "sweep", "many", "deliver", "door", "burst", "idle", "day", "ask"];
+const MEASUREMENTS: [&str; 13] = [
+    "start", "load", "latency", "revert", "cost", "sweep", "many", "deliver", "door", "burst", "idle", "day",
+    "ask",
+];
 
 /// The plans whose cost is measured in the VM.
 const VM_PLANS: &str = "kprobe,fexit,cgroup";

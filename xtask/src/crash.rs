@@ -1,4 +1,4 @@
-//! `cargo xtask crash`: the long form of watcher/tests/crash.rs. It kills the daemon at random points, many times over.
+//! `cargo xtask crash`: the long form of watcher/tests/crash/. It kills the daemon at random points, many times over.
 
 use std::process::ExitCode;
 

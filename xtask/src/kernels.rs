@@ -61,6 +61,11 @@ impl Archive {
         Ok(Archive { sources, arch })
     }
 
+    /// Where the machine gets Debian from.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     /// The newest kernel of a series.
     pub fn fetch(&self, wanted: &Wanted) -> Result<Kernel> {
         let list = self.sources.list_for(&wanted.suites);

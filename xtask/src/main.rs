@@ -4,11 +4,13 @@ mod bench;
 mod bpf;
 mod claims;
 mod crash;
+mod fuzz;
 mod guest;
 mod initramfs;
 mod kernels;
 mod matrix;
 mod modules;
+mod packages;
 mod process;
 mod qemu;
 mod run;
@@ -17,6 +19,7 @@ mod table;
 mod tally;
 mod test;
 mod tidy;
+mod userland;
 mod vm;
 
 use std::{
@@ -38,7 +41,7 @@ struct Arguments {
 enum Command {
     /// Build driftd and start it with a development configuration, made on first use under target/dev/
     Run(run::Options),
-    /// Run every test: unit tests, the scenarios on this kernel, the scenarios on Debian's kernels in a VM
+    /// Run every test: unit tests, the fuzz targets for a moment, the scenarios on this kernel, the scenarios on Debian's kernels in a VM
     Test(test::Options),
     /// Boot Debian's kernels under qemu and run the scenarios there
     Vm(vm::Options),
@@ -48,6 +51,8 @@ enum Command {
     Bench(bench::Options),
     /// Kill driftd at random points, 1,000 times, and hold what it told and answered against its store
     Crash(crash::Options),
+    /// Feed whatever libFuzzer thinks of to every place where bytes come in, and see that nothing breaks
+    Fuzz(fuzz::Options),
     /// Check the rules of the repository: who imports whom, and how files look
     Tidy,
 }
@@ -60,6 +65,7 @@ fn main() -> ExitCode {
         Command::Bpf(options) => bpf::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Crash(options) => crash::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
         Command::Tidy => tidy::run(),
     };
     match result {

@@ -53,6 +53,17 @@ impl Wanted {
     }
 }
 
+/// What runs in a guest besides what is ours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Userland {
+    /// Nothing: PID 1 is ours.
+    #[default]
+    Bare,
+    /// Debian's systemd, of the release that the kernel is of.
+    Systemd,
+}
+
 /// One boot of one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {
@@ -62,6 +73,8 @@ pub struct Boot {
     pub series: String,
     /// How many processors the guest has.
     pub processors: u8,
+    /// What runs in it besides what is ours.
+    pub userland: Userland,
     /// What the kernel is told besides what every boot needs.
     pub command_line: Vec<String>,
     /// Only the scenarios whose names contain one of these; all where it is empty.
@@ -80,6 +93,9 @@ impl Boot {
         if self.processors != 1 {
             words.push(format!("{} processors", self.processors));
         }
+        if self.userland == Userland::Systemd {
+            words.push("Debian's systemd".to_owned());
+        }
         words.extend(self.command_line.iter().map(|word| format!("`{word}`")));
         if !self.filter.is_empty() {
             words.push(format!("only `{}`", self.filter.join("`, `")));
@@ -96,6 +112,8 @@ struct Further {
     series: String,
     #[serde(default = "one")]
     processors: u8,
+    #[serde(default)]
+    userland: Userland,
     #[serde(default)]
     command_line: Vec<String>,
     #[serde(default)]
@@ -142,11 +160,11 @@ impl Matrix {
             matrix.add(Boot::plain(series))?;
             matrix.kernels.push(kernel);
         }
-        for Further { name, series, processors, command_line, filter } in raw.boot {
+        for Further { name, series, processors, userland, command_line, filter } in raw.boot {
             ensure!(processors > 0, "boot `{name}` has no processor");
             let known = matrix.kernels.iter().any(|kernel| kernel.series == series);
             ensure!(known, "boot `{name}` boots `{series}`, and there is no such kernel");
-            matrix.add(Boot { name, series, processors, command_line, filter })?;
+            matrix.add(Boot { name, series, processors, userland, command_line, filter })?;
         }
         Ok(matrix)
     }

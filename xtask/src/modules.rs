@@ -12,12 +12,13 @@ use anyhow::{Context, Result, bail};
 use lzma_rust2::XzReader;
 
 /// What the scenarios need and Debian builds as modules.
-pub const WANTED: [&str; 12] = [
+pub const WANTED: [&str; 13] = [
     "dummy",
     "bonding",
     "veth",
     "8021q",
     "bridge",
+    "br_netfilter",
     "ip_gre",
     "ip_tunnel",
     "ipip",

@@ -1,5 +1,6 @@
 //! The table of docs/kernels.md: what held where, as the guests told it. It stands between two marker lines and is
-//! written by `cargo xtask vm --all --write` alone; a test holds that it has every boot of tests/kernels.toml.
+//! written by `cargo xtask vm --all --write` alone; a test holds that it has every boot of tests/kernels.toml. The boots
+//! into systemd, where other scenarios run, have a table of their own.
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -8,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     claims::{Claim, Outcome},
     kernels::Kernel,
-    matrix::{self, Boot, Matrix, Need},
+    matrix::{self, Boot, Matrix, Need, Userland},
 };
 
 /// What one boot told.
@@ -117,10 +118,44 @@ fn render(columns: &[Column]) -> String {
             count(column.claims.iter()),
         ]);
     }
-    let names: Vec<String> = columns.iter().map(|column| column.boot.name.clone()).collect();
+    let (bare, units): (Vec<&Column>, Vec<&Column>) =
+        columns.iter().partition(|column| column.boot.userland == Userland::Bare);
+    text += &under_plans(&bare);
+    if !units.is_empty() {
+        text += "\nAnd of the unit as it is packaged, with the programs that a person types:\n\n";
+        text += &head(&["claim"], &names(&units));
+        for claim in claims(&units) {
+            let cells = units.iter().map(|column| {
+                held(&BTreeSet::from(["systemd"]), column.of(move |other| other.claim == claim))
+            });
+            text += &row(&[vec![claim.replace('_', " ")], cells.collect()].concat());
+        }
+    }
+    text
+}
+
+/// What boots are called.
+fn names(columns: &[&Column]) -> Vec<String> {
+    columns.iter().map(|column| column.boot.name.clone()).collect()
+}
+
+/// What is claimed, each once, in the order in which it was first tried.
+fn claims<'a>(columns: &[&'a Column]) -> Vec<&'a str> {
+    let mut claims: Vec<&str> = Vec::new();
+    for claim in all(columns) {
+        if !claims.contains(&claim.claim.as_str()) {
+            claims.push(&claim.claim);
+        }
+    }
+    claims
+}
+
+/// The counts of each surface and plan, and the claims one by one.
+fn under_plans(columns: &[&Column]) -> String {
+    let names = names(columns);
     let modes: BTreeSet<&str> = all(columns).map(|claim| claim.mode.as_str()).collect();
 
-    text += "\nHow many scenarios of each surface hold under each plan:\n\n";
+    let mut text = "\nHow many scenarios of each surface hold under each plan:\n\n".to_owned();
     text += &head(&["surface", "plan"], &names);
     for surface in Surface::ALL {
         for mode in &modes {
@@ -136,13 +171,7 @@ fn render(columns: &[Column]) -> String {
 
     text += "\nEach of them, with the plans it is tried under:\n\n";
     text += &head(&["claim", "plans"], &names);
-    let mut claims: Vec<&str> = Vec::new();
-    for claim in all(columns) {
-        if !claims.contains(&claim.claim.as_str()) {
-            claims.push(&claim.claim);
-        }
-    }
-    for claim in claims {
+    for claim in claims(columns) {
         let wanted = |other: &Claim| other.claim == claim;
         let tried: BTreeSet<&str> =
             all(columns).filter(|other| wanted(other)).map(|claim| claim.mode.as_str()).collect();
@@ -154,7 +183,7 @@ fn render(columns: &[Column]) -> String {
 }
 
 /// The claims of all boots, in the order they were first tried.
-fn all(columns: &[Column]) -> impl Iterator<Item = &Claim> {
+fn all<'a>(columns: &[&'a Column]) -> impl Iterator<Item = &'a Claim> {
     columns.iter().flat_map(|column| &column.claims)
 }
 
@@ -228,6 +257,8 @@ mod tests {
     fn the_table_says_what_held_what_failed_and_what_was_not_tried() {
         use Outcome::{Fails, Holds};
         let smp = Boot { name: "6.1-smp2".to_owned(), processors: 2, ..Boot::plain("6.1") };
+        let systemd =
+            Boot { name: "6.1-systemd".to_owned(), userland: Userland::Systemd, ..Boot::plain("6.1") };
         let columns = [
             column(
                 Boot::plain("6.1"),
@@ -239,12 +270,14 @@ mod tests {
                 ],
             ),
             column(smp, &[("kprobe", "an_equal_mtu_opens_nothing", Holds)]),
+            column(systemd, &[("systemd", "a_reload_is_one", Holds), ("systemd", "a_stop_is_clean", Fails)]),
         ];
         insta::assert_snapshot!(render(&columns), @r"
         | boot | Linux | with | scenarios that hold |
         |---|---|---|---|
         | 6.1 | 6.1-cloud (1.2-3) |  | **3 of 4** |
         | 6.1-smp2 | 6.1-cloud (1.2-3) | 2 processors | 1 |
+        | 6.1-systemd | 6.1-cloud (1.2-3) | Debian's systemd | **1 of 2** |
 
         How many scenarios of each surface hold under each plan:
 
@@ -262,6 +295,13 @@ mod tests {
         | a start is told | `none` | holds | - |
         | an equal mtu opens nothing | `cgroup`, `kprobe` | **fails under `cgroup`** | holds under `kprobe` |
         | a sysctl is seen | `kprobe` | holds | - |
+
+        And of the unit as it is packaged, with the programs that a person types:
+
+        | claim | 6.1-systemd |
+        |---|---|
+        | a reload is one | holds |
+        | a stop is clean | **fails under `systemd`** |
         ");
     }
 
@@ -297,14 +337,29 @@ mod tests {
             };
             assert!(row[1].contains(&version), "{row:?} is not of `{version}`");
         }
-        let heads = rest.iter().filter(|row| row[2..] == names).count();
+        let of = |userland| {
+            let boots = matrix.boots.iter().filter(move |boot| boot.userland == userland);
+            boots.map(|boot| boot.name.as_str()).collect::<Vec<_>>()
+        };
+        let (bare, units) = (of(Userland::Bare), of(Userland::Systemd));
+        let (rest, of_units) = rest.split_at(rest.iter().position(|row| row[1..] == units).unwrap());
+        let heads = rest.iter().filter(|row| row[2..] == bare).count();
         assert_eq!(heads, 2, "two tables have a column for each boot");
-        assert!(rest.len() > 20, "there are {} rows", rest.len());
+        assert!(
+            rest.len() > 20 && of_units.len() > 10,
+            "there are {} and {} rows",
+            rest.len(),
+            of_units.len()
+        );
         for row in rest {
-            assert_eq!(row.len(), 2 + names.len(), "{row:?}");
+            assert_eq!(row.len(), 2 + bare.len(), "{row:?}");
+        }
+        for row in of_units {
+            assert_eq!(row.len(), 1 + units.len(), "{row:?}");
         }
         // Every plan there is was tried on every kernel that is booted with everything.
-        for (index, boot) in matrix.boots.iter().enumerate().filter(|(_, boot)| boot.filter.is_empty()) {
+        let boots = matrix.boots.iter().filter(|boot| boot.userland == Userland::Bare).enumerate();
+        for (index, boot) in boots.filter(|(_, boot)| boot.filter.is_empty()) {
             let sysctl = rest.iter().filter(|row| row[0] == "sysctl");
             assert!(sysctl.clone().count() > 1);
             for row in sysctl {

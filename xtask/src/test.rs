@@ -1,12 +1,22 @@
-//! `cargo xtask test`: every test there is, in the order of how quickly it tells: the unit tests, the scenarios on
-//! the kernel of this machine as far as it allows, the scenarios on Debian's kernels in a VM.
+//! `cargo xtask test`: every test there is, in the order of how quickly it tells: the unit tests, the fuzz targets for a
+//! moment, the scenarios on the kernel of this machine as far as it allows, the scenarios on Debian's kernels in a VM.
 
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 use clap::Args;
 
-use crate::{process, tally::Tally, vm};
+use crate::{
+    fuzz,
+    packages::{self, Needed},
+    process,
+    tally::Tally,
+    vm,
+};
+
+/// What the tests of driftd run: those who deliver, who look at the page, and who read the metrics.
+const NEEDED: [Needed; 4] =
+    [("chromium", "chromium"), ("curl", "curl"), ("openssl", "openssl"), ("promtool", "prometheus")];
 
 /// What can be asked for.
 #[derive(Args, Clone, Debug)]
@@ -21,11 +31,16 @@ pub struct Options {
 
 /// The command.
 pub fn run(options: &Options) -> Result<ExitCode> {
+    packages::install(&NEEDED)?;
     let mut closing = Vec::new();
     let mut total = Tally::default();
 
     let tally = counted(process::cargo().args(["test", "--locked", "--no-fail-fast"]))?;
     closing.push(format!("unit tests: {tally}"));
+    total += tally;
+
+    let tally = fuzz::short()?;
+    closing.push(format!("fuzz targets, for a moment: {tally}"));
     total += tally;
 
     let tally = scenarios_here()?;

@@ -15,7 +15,7 @@ use crate::process;
 
 /// Which rooms of `watcher/src` a room may name (docs/architecture.md: one way only, vocabulary <- pure decisions <-
 /// edges <- wiring). A room that is not here is refused until somebody decides where it stands.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     // For tests alone, so that no pure room may name it.
     ("test_host", &[]),
     ("heap", &[]),
@@ -26,16 +26,33 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("config", &["model", "declared"]),
     ("sources", &["model", "declared", "judge", "config", "kernel", "test_host"]),
     ("kernel", &["model", "test_host"]),
-    ("probes", &["model", "test_host"]),
+    ("probes", &["model", "kernel", "test_host"]),
+    ("remedy", &["model", "kernel", "test_host"]),
     ("store", &["model"]),
-    ("alerts", &["model", "store"]),
+    ("alerts", &["model", "config", "store", "test_host"]),
     ("http", &["model", "config", "store"]),
-    ("watch", &["model", "declared", "judge", "deploys", "sources", "kernel", "probes", "store", "http"]),
+    (
+        "watch",
+        &["model", "declared", "judge", "deploys", "sources", "kernel", "probes", "remedy", "store", "http"],
+    ),
     (
         "daemon",
         &[
-            "model", "heap", "declared", "judge", "deploys", "config", "sources", "kernel", "probes",
-            "store", "alerts", "http", "watch",
+            "model",
+            "heap",
+            "declared",
+            "judge",
+            "deploys",
+            "config",
+            "sources",
+            "kernel",
+            "probes",
+            "remedy",
+            "store",
+            "alerts",
+            "http",
+            "watch",
+            "test_host",
         ],
     ),
     (

@@ -14,17 +14,19 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 
 use crate::{
     claims::Claim,
-    guest::{self, Program, Programs},
+    guest::{self, Built, Packing, Program},
     kernels::{Archive, Kernel},
-    matrix::{Boot, Matrix, Need},
+    matrix::{Boot, Matrix, Need, Userland, Wanted},
+    packages,
     qemu::{self, Accel, Ended},
     table::{self, Column},
     tally::Tally,
+    userland,
 };
 
 /// What can be asked for.
@@ -100,6 +102,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 struct Ready {
     boot: Boot,
     kernel: Kernel,
+    /// The root that its userland needs.
+    root: Option<PathBuf>,
     initrd: PathBuf,
     /// Only the scenarios whose names contain one of these.
     filter: Vec<String>,
@@ -122,9 +126,11 @@ pub fn boot_all(options: &Options) -> Result<Report> {
     fs::create_dir_all(crate::target().join("vm"))?;
     let matrix = Matrix::read()?;
     let Some(mut ready) = kernels(options, &matrix, &mut report)? else { return Ok(report) };
-    qemu::install()?;
-    let programs = guest::build_programs(options.program)?;
-    pack(&mut ready, &programs)?;
+    if ready.is_empty() {
+        return Ok(report);
+    }
+    packages::install(&[(qemu::PROGRAM, "qemu-system-x86")])?;
+    pack(&mut ready, options.program)?;
     let mut columns = Vec::new();
     for (ready, booted) in ready.iter().zip(boot_each(&ready, options)?) {
         judge(ready, &booted, &mut report);
@@ -141,21 +147,24 @@ pub fn boot_all(options: &Options) -> Result<Report> {
 /// The kernels to boot, fetched, and how to boot each; what cannot be had is told. `None` where there is none to be
 /// had at all.
 fn kernels(options: &Options, matrix: &Matrix, report: &mut Report) -> Result<Option<Vec<Ready>>> {
-    let ready = |boot: Boot, kernel: Kernel, counts| {
+    let ready = |boot: Boot, kernel: Kernel, root, counts| {
         let filter = if options.filter.is_empty() { boot.filter.clone() } else { options.filter.clone() };
-        Ready { boot, kernel, initrd: PathBuf::new(), filter, counts }
+        Ready { boot, kernel, root, initrd: PathBuf::new(), filter, counts }
     };
     if let Some(image) = &options.kernel {
         let kernel = own_kernel(image, options.modules.as_ref())?;
-        return Ok(Some(vec![ready(Boot::plain("own"), kernel, Counts::Fully)]));
+        return Ok(Some(vec![ready(Boot::plain("own"), kernel, None, Counts::Fully)]));
     }
     let mut boots = match (options.all, options.boot.as_slice()) {
         (true, _) => matrix.boots.clone(),
         (false, []) => vec![matrix.first()?],
         (false, names) => matrix.named(names)?,
     };
-    // A boot for certain scenarios has no others.
-    boots.retain(|boot| !options.all || options.filter.is_empty() || boot.filter.is_empty());
+    // A boot for certain scenarios has no others, and neither has one with a userland.
+    let has_all = |boot: &Boot| boot.filter.is_empty() && boot.userland == Userland::Bare;
+    boots.retain(|boot| !options.all || options.filter.is_empty() || has_all(boot));
+    let bare = boots.iter().all(|boot| boot.userland == Userland::Bare);
+    ensure!(bare || options.program == Program::Scenarios, "only the scenarios run in a boot with systemd");
     let archive = match Archive::of_this_machine() {
         Ok(archive) => archive,
         Err(why) => {
@@ -175,21 +184,26 @@ fn kernels(options: &Options, matrix: &Matrix, report: &mut Report) -> Result<Op
         if of_it.is_empty() {
             continue;
         }
-        match archive.fetch(wanted) {
-            Ok(kernel) => {
-                let counts = if wanted.must_pass(&kernel.version) { Counts::Fully } else { Counts::Told };
-                all.extend(of_it.into_iter().map(|boot| ready(boot, kernel.clone(), counts)));
+        let fetched = archive.fetch(wanted);
+        for boot in of_it {
+            let had = match &fetched {
+                Ok(kernel) => root(&archive, wanted, boot.userland).map(|root| (kernel.clone(), root)),
+                Err(why) => Err(anyhow!("{why:#}")),
+            };
+            match had {
+                Ok((kernel, root)) => {
+                    let counts = if wanted.must_pass(&kernel.version) { Counts::Fully } else { Counts::Told };
+                    all.push(ready(boot, kernel, root, counts));
+                }
+                Err(why) if wanted.need == Need::Required => {
+                    report.closing.push(format!("scenarios in a VM, {}: not booted: {why:#}", boot.name));
+                    report.tally += Tally::FAILURE;
+                }
+                Err(why) => report.tell(
+                    &format!("LINUX {} WAS NOT BOOTED: {why:#}", boot.name.to_uppercase()),
+                    "see whether the mirrors still have its suites, and put tests/kernels.toml right.",
+                ),
             }
-            Err(why) if wanted.need == Need::Required => {
-                report
-                    .closing
-                    .push(format!("scenarios in a VM, Linux {}: not booted: {why:#}", wanted.series));
-                report.tally += Tally::FAILURE;
-            }
-            Err(why) => report.tell(
-                &format!("LINUX {} WAS NOT BOOTED: {why:#}", wanted.series.to_uppercase()),
-                "see whether the mirrors still have its suites, and put tests/kernels.toml right.",
-            ),
         }
     }
     // In the order of the file, which is that of the table.
@@ -206,16 +220,35 @@ fn own_kernel(image: &Path, modules: Option<&PathBuf>) -> Result<Kernel> {
     Ok(Kernel { version: name.clone(), name, modules: modules.map(|dir| whole(dir)).transpose()?, image })
 }
 
-/// Packs what runs in the guests, once for each kernel.
-fn pack(all: &mut [Ready], programs: &Programs) -> Result<()> {
+/// The root that a userland needs, of the release that the kernel is of.
+fn root(archive: &Archive, wanted: &Wanted, userland: Userland) -> Result<Option<PathBuf>> {
+    match userland {
+        Userland::Bare => Ok(None),
+        Userland::Systemd => userland::root(&wanted.suites, archive.sources()).map(Some),
+    }
+}
+
+/// Builds and packs what runs in the guests, once for each kernel and userland.
+fn pack(all: &mut [Ready], program: Program) -> Result<()> {
+    let mut programs: Vec<&str> = all.iter().map(|ready| program.name(ready.boot.userland)).collect();
+    programs.sort_unstable();
+    programs.dedup();
+    let built = Built::new(&programs)?;
     let mut packed: Vec<(String, PathBuf)> = Vec::new();
     for ready in all {
-        let series = &ready.boot.series;
-        ready.initrd = match packed.iter().find(|(other, _)| other == series) {
-            Some((_, initrd)) => initrd.clone(),
-            None => guest::pack(programs, series, ready.kernel.modules.as_deref())?,
+        let userland = ready.boot.userland;
+        let name = match userland {
+            Userland::Bare => ready.boot.series.clone(),
+            Userland::Systemd => format!("{}-systemd", ready.boot.series),
         };
-        packed.push((series.clone(), ready.initrd.clone()));
+        ready.initrd = match packed.iter().find(|(other, _)| *other == name) {
+            Some((_, initrd)) => initrd.clone(),
+            None => {
+                let (root, modules) = (ready.root.as_deref(), ready.kernel.modules.as_deref());
+                guest::pack(&built, Packing { program, userland, root, modules }, &name)?
+            }
+        };
+        packed.push((name, ready.initrd.clone()));
     }
     Ok(())
 }

@@ -2,7 +2,11 @@
 
 use std::{
     fs,
-    process::{Child, ExitStatus, Stdio},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::PermissionsExt, process::CommandExt},
+    },
+    process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
 use rustix::{
@@ -40,6 +44,23 @@ impl Home {
         let mut command = driftd();
         command.args(self.run()).stdin(Stdio::null()).stdout(output).stderr(Stdio::null());
         Unheard(command.spawn().expect("driftd can be started"))
+    }
+
+    /// Runs another command of driftd's with this configuration, as a user who may read all of it and open the socket,
+    /// and is not root; to its end.
+    #[track_caller]
+    pub fn command_of_nobody(&self, arguments: &[&str]) -> Output {
+        const NOBODY: u32 = 65534;
+        for (name, mode) in [("", 0o755), ("driftd.yaml", 0o644), ("driftd.sock", 0o666)] {
+            fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("it is ours");
+        }
+        // The program may be where only root goes: it is started by its descriptor.
+        let program = fs::File::open(program()).expect("root may read it");
+        let path = format!("/proc/self/fd/{}", program.as_raw_fd());
+        let (command, rest) = arguments.split_first().expect("a command is given");
+        let mut driftd = Command::new(path);
+        driftd.arg(command).arg("--config").arg(self.path("driftd.yaml")).args(rest).uid(NOBODY).gid(NOBODY);
+        driftd.output().unwrap_or_else(|e| panic!("cannot start {driftd:?}: {e}"))
     }
 
     /// Starts another command of driftd's with this configuration, that prints there.

@@ -3,10 +3,9 @@
 
 use std::{io, ptr};
 
-use netlink_sys::{
-    Socket, SocketAddr,
-    protocols::{NETLINK_NETFILTER, NETLINK_ROUTE},
-};
+use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_ROUTE};
+
+use super::netlink;
 
 /// The index of `lo` in every network namespace.
 const LO: u32 = 1;
@@ -35,9 +34,6 @@ const CTA_TIMEOUT_L3PROTO: u16 = 2;
 const CTA_TIMEOUT_L4PROTO: u16 = 3;
 const CTA_TIMEOUT_DATA: u16 = 4;
 const CTA_TIMEOUT_UDP_UNREPLIED: u16 = 1;
-
-/// `NLMSG_ERROR`, which is the answer that all is well too.
-const ANSWER: u16 = 2;
 
 /// Sets rp_filter of `lo` as `ip link` could: RTM_SETLINK, with the settings of IPv4 in it.
 pub fn set_rp_filter_of_lo(value: u32) -> io::Result<()> {
@@ -101,23 +97,9 @@ fn number(kind: u16, value: u32) -> Vec<u8> {
 
 /// Sends one request to a family of netlink and waits for its answer.
 fn ask(family: isize, kind: u16, body: &[u8]) -> io::Result<()> {
-    let mut socket = Socket::new(family)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    // `struct nlmsghdr`: length, type, flags, then a sequence number and a port that nobody looks at.
-    let length = u32::try_from(body.len() + 16).map_err(io::Error::other)?;
-    let mut message = Vec::from(length.to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(((libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
-    message.extend([0; 8]);
-    message.extend(body);
-    socket.send(&message, 0)?;
+    let socket = netlink::connect(family)?;
+    netlink::send(&socket, kind, libc::NLM_F_ACK, body)?;
     let (answer, _) = socket.recv_from_full()?;
-    let kind = answer.get(4..6).and_then(|bytes| bytes.try_into().ok()).map(u16::from_ne_bytes);
-    let error = answer.get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
-    match (kind, error) {
-        (Some(ANSWER), Some(0)) => Ok(()),
-        (Some(ANSWER), Some(error)) => Err(io::Error::from_raw_os_error(-error)),
-        _ => Err(io::Error::other(format!("netlink answered {answer:?}"))),
-    }
+    netlink::acknowledged(&answer)
+        .unwrap_or_else(|| Err(io::Error::other(format!("netlink answered {answer:?}"))))
 }

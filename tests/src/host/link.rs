@@ -12,7 +12,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{InfoData, InfoKind, InfoVeth, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    link::{InfoData, InfoKind, InfoVeth, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, Prop},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::net::{AddressFamily, SocketType, netdevice::name_to_index};
@@ -92,6 +92,19 @@ impl Link {
         self.set(LinkAttribute::IfName(name.into()))
             .unwrap_or_else(|e| panic!("cannot rename {} to {name}: {e}", self.name));
         self.name = name;
+    }
+
+    /// Gives it a further name, or takes that away.
+    #[track_caller]
+    pub fn altname(&self, name: &str, has: bool) {
+        let mut message = LinkMessage::default();
+        message.header.index = self.index;
+        message.attributes.push(LinkAttribute::PropList(vec![Prop::AltIfName(name.to_owned())]));
+        let (message, flags) = match has {
+            true => (RouteNetlinkMessage::NewLinkProp(message), NLM_F_CREATE | NLM_F_EXCL),
+            false => (RouteNetlinkMessage::DelLinkProp(message), 0),
+        };
+        ask(message, flags).unwrap_or_else(|e| panic!("{} and {name}, {has}: {e}", self.name));
     }
 
     /// Moves it to another network namespace.

@@ -35,6 +35,11 @@ impl Sysctl {
         self.write(&self.original);
     }
 
+    /// Another value than it had, for one that takes 61 and 62.
+    pub fn other(&self) -> &'static str {
+        if self.original == "61" { "62" } else { "61" }
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

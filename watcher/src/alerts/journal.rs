@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use super::{burst::Burst, render::message};
 use crate::{
-    model::{FindingState, Severity, VerdictStatus, What},
+    model::{FindingState, Outcome, Severity, VerdictStatus, What},
     store::Row,
 };
 
@@ -36,13 +36,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The `MESSAGE_ID` of each kind, for `journalctl -x` and for those who match by it; packaging/driftd.catalog explains
 /// them. One that was ever released is never changed.
-pub const MESSAGE_IDS: [(&str, &str); 11] = [
+pub const MESSAGE_IDS: [(&str, &str); 12] = [
     ("start", "29b2ca9d4a084b8a91305018646f8403"),
     ("deployment", "63c9020330704321a16f27ffa7af05e5"),
     ("verdict", "b2a5313584bd459ba5156752085373df"),
     ("change", "1b74f19156b3477aaea80c6ccb311297"),
     ("touch", "df82efa4c71d4356b22e63e9cb17f0d7"),
     ("finding", "177381260f7e4e2ca7537d282cef81a3"),
+    ("remedy", "1db870e166df481486a65f177b97f2e2"),
     ("healed", "c0a588e73cf64ca6b54054306b5c58f0"),
     ("loss", "33a6de0e64eb4e2690ae8142fff8d23b"),
     ("sweep", "4d6ebffaeeba412e907c1cf42321745d"),
@@ -144,6 +145,11 @@ fn fields(row: &Row) -> Vec<(String, String)> {
                     let line = line.and_then(Value::as_u64).unwrap_or_default();
                     push(&mut fields, "declared_by", format!("{file}:{line}").into());
                 }
+                ("muted", Value::Object(mute)) => {
+                    for (name, value) in mute {
+                        push(&mut fields, &format!("muted_{name}"), value);
+                    }
+                }
                 (name, value) => push(&mut fields, name, value),
             }
         }
@@ -202,6 +208,7 @@ fn priority(what: &What) -> u8 {
     const NOTICE: u8 = 5;
     const INFO: u8 = 6;
     match what {
+        What::Finding(finding) if finding.muted.is_some() => INFO,
         What::Finding(finding) => match (finding.state, finding.severity) {
             (FindingState::Healed, _) => NOTICE,
             (FindingState::Opened, Severity::Critical) => CRITICAL,
@@ -209,6 +216,10 @@ fn priority(what: &What) -> u8 {
             (FindingState::Opened, Severity::Info) => INFO,
         },
         What::Verdict(verdict) if verdict.status == VerdictStatus::OutOfSync => WARNING,
+        What::Remedy(remedied) => match remedied.outcome {
+            Outcome::Done | Outcome::DryRun => NOTICE,
+            Outcome::Refused | Outcome::Failed | Outcome::Stopped | Outcome::Interrupted => WARNING,
+        },
         What::Loss(_) => WARNING,
         What::Start(_) | What::Deployment(_) | What::Verdict(_) | What::Change(_) => NOTICE,
         What::Touch(_) | What::Sweep(_) | What::Ignored(_) => INFO,

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use crate::{
     model::{
-        Change, DeploymentNews, Entry, Finding, FindingState, Ignored, Revision, SeenBy, Started, Sweep,
-        Touch, Value, Verdict, What, Writer,
+        Act, Change, DeploymentNews, Entry, Finding, FindingState, Healing, Ignored, Outcome, Remedied,
+        Revision, SeenBy, Started, Sweep, Touch, Value, Verdict, What, Writer,
     },
     store::Row,
 };
@@ -54,6 +54,7 @@ pub fn message(what: &What) -> String {
 fn word(what: &What) -> &'static str {
     match what {
         What::Finding(finding) if finding.state == FindingState::Opened => "FINDING",
+        What::Finding(finding) if finding.healing == Some(Healing::Undeclared) => "undeclared",
         What::Finding(_) => "healed",
         what => what.kind(),
     }
@@ -68,6 +69,7 @@ pub fn sentence(what: &What) -> String {
         What::Change(seen) => change(seen),
         What::Touch(seen) => touch(seen),
         What::Finding(finding) => finding_sentence(finding),
+        What::Remedy(done) => remedied(done),
         What::Loss(loss) => match loss.count {
             Some(count) => format!("{count} {}; everything declared is read again", loss.what),
             None => loss.what.clone(),
@@ -83,12 +85,14 @@ fn start(started: &Started) -> String {
 
 /// What is watched how and why, and where deployments are taken.
 fn details(started: &Started) -> impl Iterator<Item = String> {
-    let Started { sysctl, link, reasons, webhook, page, .. } = started;
+    let Started { sysctl, link, pressure, reasons, webhook, page, .. } = started;
+    let pressure = pressure.as_ref().map(|how| format!("pressure: {how}"));
     let deployments = webhook.as_ref().map(|url| format!("deployments: {url}"));
     let page = page.as_ref().map(|url| format!("the page: {url}"));
     let reasons = reasons.iter().flat_map(|reason| reason.lines().map(str::to_owned));
     [format!("writes of sysctls: {sysctl}"), format!("MTUs: {link}")]
         .into_iter()
+        .chain(pressure)
         .chain(deployments)
         .chain(page)
         .chain(reasons)
@@ -125,8 +129,9 @@ fn verdict(verdict: &Verdict) -> String {
     let counted = if findings.len() == 1 { "finding" } else { "findings" };
     let (commit, status) = (commit.short(), status.as_str());
     let mut text = format!("{commit} {status}: {keys} keys, {} {counted} open", findings.len());
-    for Finding { key, actual, expected, .. } in findings {
-        let _ = write!(text, "; {key} is {}, expected {expected}", value(actual.as_ref()));
+    for Finding { key, actual, expected, muted, .. } in findings {
+        let muted = muted.as_ref().map_or(String::new(), |mute| format!(", {mute}"));
+        let _ = write!(text, "; {key} is {}, expected {expected}{muted}", value(actual.as_ref()));
     }
     for key in held {
         let _ = write!(text, "; {key} departs, and waits for the end of another deployment");
@@ -141,13 +146,18 @@ fn verdict(verdict: &Verdict) -> String {
 }
 
 fn change(change: &Change) -> String {
-    let Change { key, previous, requested, actual, writer, seen_by, commit, in_window, writes, .. } = change;
+    let Change {
+        key, previous, requested, actual, writer, seen_by, commit, in_window, writes, remedies, ..
+    } = change;
     let mut text = format!("{key} {} -> {}", value(previous.as_ref()), value(actual.as_ref()));
     if let Some(asked) = requested.as_ref().filter(|asked| Some(*asked) != actual.as_ref()) {
         let _ = write!(text, " ({asked} was asked for)");
     }
     if *writes > 1 {
         let _ = write!(text, ", {writes} writes");
+    }
+    if remedies.is_some() {
+        text.push_str(", a remedy of driftd's");
     }
     let _ = write!(text, ", {}, {}", by(writer.as_ref(), *seen_by), under(commit.as_ref(), *in_window));
     text
@@ -171,12 +181,22 @@ fn touch(touch: &Touch) -> String {
 
 fn finding_sentence(finding: &Finding) -> String {
     let actual = value(finding.actual.as_ref());
+    let muted = finding.muted.as_ref().map_or(String::new(), |mute| format!(", {mute}"));
+    if finding.healing == Some(Healing::Undeclared) {
+        // What it is now was perhaps not asked.
+        let now = finding.actual.as_ref().map_or(String::new(), |_| format!(" is {actual}, and"));
+        return format!(
+            "{}{now} is no longer declared (rule {} expected {}){muted}",
+            finding.key, finding.rule, finding.expected
+        );
+    }
     if finding.state == FindingState::Healed {
-        return format!("{} is {actual}, expected {} (rule {})", finding.key, finding.expected, finding.rule);
+        let Finding { key, expected, rule, .. } = finding;
+        return format!("{key} is {actual}, expected {expected} (rule {rule}){muted}");
     }
     let mut text = format!(
         "{}: {} is {actual}, expected {} (rule {}, {})",
-        severity(finding),
+        finding.severity.as_str(),
         finding.key,
         finding.expected,
         finding.rule,
@@ -201,15 +221,46 @@ fn finding_sentence(finding: &Finding) -> String {
     if let Some(commit) = &finding.declared_commit {
         let _ = write!(text, ", declared by commit {}", commit.short());
     }
-    text
+    text + &muted
 }
 
-fn severity(finding: &Finding) -> &'static str {
-    match finding.severity {
-        crate::model::Severity::Info => "info",
-        crate::model::Severity::Warning => "warning",
-        crate::model::Severity::Critical => "critical",
+/// What was done about a finding, or was not: for a line, and for who asked for it.
+pub fn remedied(remedied: &Remedied) -> String {
+    let Remedied {
+        key, rule, remedy, outcome, previous, requested, through, actual, reason, asked_by, ..
+    } = remedied;
+    let (previous, requested) = (value(previous.as_ref()), value(requested.as_ref()));
+    let through = through.as_ref().map_or(String::new(), |key| format!(" through {key}"));
+    let mut text = match (remedy, outcome) {
+        (Act::Revert, Outcome::Done) => {
+            format!("{key} was {previous} and is put back to {requested}{through}")
+        }
+        (Act::Revert, Outcome::DryRun) => {
+            format!("{key} is {previous} and would be put back to {requested}{through}; nothing was written")
+        }
+        (Act::Revert, Outcome::Failed) => {
+            format!(
+                "{key} was {previous}, {requested} was to be written{through}, and it is {}",
+                value(actual.as_ref())
+            )
+        }
+        (Act::Revert, Outcome::Stopped) => format!("{key} is {previous}, and is not put back any more"),
+        (Act::Revert, Outcome::Refused) => format!("{key} is {previous}, and is not put back"),
+        (_, Outcome::Interrupted) => {
+            format!("{key} was {previous}, and {requested} was about to be written{through}")
+        }
+        (Act::Adopt, Outcome::Done) => {
+            format!("{key} is {requested}, which is expected of it until the next deployment")
+        }
+        (Act::Adopt, _) => format!("{key} is {previous}, which is not adopted"),
+    };
+    if let Some(reason) = reason {
+        // A line has no further lines.
+        let _ = write!(text, ": {}", reason.replace("\nhint: ", "; hint: "));
     }
+    let asked = asked_by.as_ref().map_or(String::new(), |person| format!(", asked for by {person}"));
+    let _ = write!(text, " (rule {rule}{asked})");
+    text
 }
 
 fn sweep(sweep: &Sweep) -> String {
@@ -325,6 +376,17 @@ mod tests {
         check(
             &finding("healed", WRITER, r#""10""#),
             "2026-08-01T10:20:00Z healed     vm.swappiness is 10, expected 10 (rule swappiness)",
+        );
+        let undeclared = |actual| {
+            finding("healed", WRITER, actual).replace("null}", r#"null,"healing":"no longer declared"}"#)
+        };
+        check(
+            &undeclared(r#""61""#),
+            "2026-08-01T10:20:00Z undeclared vm.swappiness is 61, and is no longer declared (rule swappiness expected 10)",
+        );
+        check(
+            &undeclared("null"),
+            "2026-08-01T10:20:00Z undeclared vm.swappiness is no longer declared (rule swappiness expected 10)",
         );
     }
 

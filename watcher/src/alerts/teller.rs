@@ -39,9 +39,13 @@ impl<W: Write> Sink<W> {
     fn tell(&mut self, rows: &[Row]) -> io::Result<()> {
         match self {
             Sink::Lines(output, out) => {
+                // In one piece: each writing of a pipe wakes whoever reads it.
+                let mut lines = String::new();
                 for row in rows {
-                    writeln!(out, "{}", line(row, *output))?;
+                    lines.push_str(&line(row, *output));
+                    lines.push('\n');
                 }
+                out.write_all(lines.as_bytes())?;
                 out.flush()
             }
             Sink::Journal(journal, bursts) => {
@@ -236,11 +240,13 @@ mod tests {
 
     impl Write for Pipe {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.out.iter().filter(|byte| **byte == b'\n').count() >= self.lines {
+            let left = self.lines - self.out.iter().filter(|byte| **byte == b'\n').count();
+            if left == 0 {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
-            self.out.extend(bytes);
-            Ok(bytes.len())
+            let taken: usize = bytes.split_inclusive(|byte| *byte == b'\n').take(left).map(<[u8]>::len).sum();
+            self.out.extend(&bytes[..taken]);
+            Ok(taken)
         }
 
         fn flush(&mut self) -> io::Result<()> {

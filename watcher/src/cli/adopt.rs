@@ -8,14 +8,15 @@ use anyhow::{Context, bail};
 
 use super::{
     exit,
-    explain::{read, rules_of},
+    explain::{delivered, read, rules_of},
 };
 use crate::{
     config::{self, Config},
     declared::{Kind, Line, Only, Target, resolve, sysctl, tuned},
-    kernel::Reader,
+    kernel::{Interfaces, Reader},
     model::{Expectation, Key, Pattern, Rule, Value},
     sources::Wanted,
+    store,
 };
 
 /// Shows the patch; nothing where the key is as declared.
@@ -26,7 +27,8 @@ pub(super) fn run(
     mut out: impl Write,
 ) -> anyhow::Result<u8> {
     let wanted = Arc::new(Wanted::take(&mut config));
-    let Some(declared) = read(&wanted)? else { return Ok(exit::USAGE) };
+    let Some(mut declared) = read(&wanted, &config.state)? else { return Ok(exit::USAGE) };
+    declared.then(delivered(&config, store::Reader::open(&config.state)?.as_ref())?);
     let Some(live) = Reader::new(Path::new("/"), 0).read(key)? else {
         bail!("found no {key} on this host, wanted a value to adopt");
     };
@@ -48,6 +50,13 @@ pub(super) fn run(
     };
     if Value::canonical(key, expected) == live {
         return Ok(exit::IN_SYNC);
+    }
+    if let Some(commit) = &rule.commit {
+        bail!(
+            "{key} is declared by {} of commit {}, wanted a file of this host\nhint: change it where the pipeline has it from",
+            rule.source,
+            commit.short()
+        );
     }
     let path = Path::new(&*rule.source.file);
     let before = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
@@ -132,18 +141,29 @@ fn lines(text: &str, of: File) -> Option<(Kind, Vec<Line>)> {
     Some((kind, lines))
 }
 
+/// Whether a key of a file is this one, which has its interface's own name.
+fn means(of_file: &Key, key: &Key) -> bool {
+    of_file == key || Interfaces::new(Path::new("/")).by_own_name(of_file.clone()) == *key
+}
+
 /// The value that a file declares for a key.
 fn declares(text: &str, of: File, key: &Key) -> Option<Value> {
     if let File::Config = of {
         let config = config::parse("file", text).ok()?;
-        let of_key = config.rules.iter().find(|rule| rule.keys.contains(key));
+        let of_key = config.rules.iter().find(|rule| rule.keys.iter().any(|other| means(other, key)));
         if let Some(Expectation::Equal(value)) = of_key.map(|rule| &rule.expectation) {
             return Some(Value::canonical(key, value));
         }
     }
-    let (kind, lines) = lines(text, of)?;
-    let path = key.path();
-    let matching = |pattern: &Pattern, _: Only| match pattern.matches(path.trim_start_matches('/')) {
+    let (kind, mut lines) = lines(text, of)?;
+    for line in &mut lines {
+        if let Target::Key(other) = &line.target
+            && means(other, key)
+        {
+            line.target = Target::Key(key.clone());
+        }
+    }
+    let matching = |pattern: &Pattern, _: Only| match pattern.means(key) {
         true => vec![key.clone()],
         false => Vec::new(),
     };
@@ -160,14 +180,16 @@ fn is_alone(before: &str, after: &str, of: File, key: &Key) -> bool {
     let others = |text: &str| {
         let mut all: Vec<String> = Vec::new();
         let (_, lines) = lines(text, of)?;
-        let is_key = |target: &Target| matches!(target, Target::Key(other) if other == key);
+        let is_key = |target: &Target| matches!(target, Target::Key(other) if means(other, key));
         all.extend(
             lines.iter().filter(|line| !is_key(&line.target)).map(|l| format!("{} {:?}", l.target, l.says)),
         );
         if let File::Config = of {
             // A rule that names more keys than this one would change for all of them.
             let rules = config::parse("file", text).ok()?.rules;
-            let only = |rule: &Rule| rule.keys.as_slice() == [key.clone()] && rule.patterns.is_empty();
+            let only = |rule: &Rule| {
+                matches!(rule.keys.as_slice(), [other] if means(other, key)) && rule.patterns.is_empty()
+            };
             all.extend(
                 rules.iter().filter(|rule| !only(rule)).map(|r| format!("{} {:?}", r.name, r.expectation)),
             );
@@ -229,7 +251,10 @@ mod tests {
             severity: Severity::default(),
             hold: std::time::Duration::ZERO,
             settle: Rule::DEFAULT_SETTLE,
+            mute: None,
+            remedy: crate::model::Remedy::Notify,
             source: Source { file: "/etc/f".into(), line },
+            commit: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What can be asked of the program: its commands, their arguments and the words of `--help`. Nothing here does any of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{
     Parser, Subcommand, ValueEnum,
@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::{declared, init, moment};
 use crate::{
     alerts::Output,
-    model::{Key, Kind},
+    kernel::Interfaces,
+    model::{InvalidKey, Key, Kind},
     store::Filter,
 };
 
@@ -41,6 +42,9 @@ pub(super) enum Command {
         /// Log writes of keys that belong to another namespace too
         #[arg(long)]
         foreign: bool,
+        /// May write: carry out `remedy: revert`, and `driftd revert`
+        #[arg(long)]
+        revert: bool,
     },
     /// Compare what is in force with what is declared, once, without a daemon
     Check {
@@ -55,6 +59,7 @@ pub(super) enum Command {
     /// Show all that is declared for a key, what is in force, and who changed it last
     Explain {
         /// The key, in any spelling
+        #[arg(value_parser = key)]
         key: Key,
         #[command(flatten)]
         config: ConfigFile,
@@ -62,15 +67,33 @@ pub(super) enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
-    /// Show the change to the declaring file that would make the live value of a key the declared one
-    Adopt {
+    /// Write what is expected of a key that departs, through the running daemon
+    Revert {
         /// The key, in any spelling
+        #[arg(value_parser = key)]
         key: Key,
         #[command(flatten)]
         config: ConfigFile,
+        /// Say what would be written, and write nothing
+        #[arg(long)]
+        dry_run: bool,
         /// How it is shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Show the change to the declaring file that would make the live value of a key the declared one; or take that value
+    Adopt {
+        /// The key, in any spelling
+        #[arg(value_parser = key)]
+        key: Key,
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Expect the live value from now on, in the running daemon, until the next deployment
+        #[arg(long, required_unless_present = "format", conflicts_with = "format")]
+        accept: bool,
+        /// Show what would have to be declared
         #[arg(long, value_enum)]
-        format: AdoptFormat,
+        format: Option<AdoptFormat>,
     },
     /// Look at the configuration
     Config {
@@ -124,6 +147,7 @@ pub(super) enum Command {
         #[command(flatten)]
         config: ConfigFile,
         /// The key, in any of its spellings
+        #[arg(value_parser = key)]
         key: Key,
         /// How many entries of the past
         #[arg(short = 'n', long, default_value_t = 100)]
@@ -146,6 +170,11 @@ pub(super) enum Command {
         /// How they are shown
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+    },
+    /// Look after messages to sinks
+    Alerts {
+        #[command(subcommand)]
+        command: Alerts,
     },
     /// Hand over what was recorded
     Audit {
@@ -197,6 +226,17 @@ pub(super) enum Webhook {
 }
 
 #[derive(Subcommand)]
+pub(super) enum Alerts {
+    /// Send again what was given up
+    Retry {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// The name of the sink; all without it
+        sink: Option<String>,
+    },
+}
+
+#[derive(Subcommand)]
 pub(super) enum Audit {
     /// Write all that was recorded as JSON lines, oldest first
     #[command(after_help = EXPORT_HELP)]
@@ -244,7 +284,7 @@ pub(super) struct Which {
     #[arg(long, value_name = "TIME", value_parser = at)]
     until: Option<Timestamp>,
     /// About this key
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", value_parser = key)]
     key: Option<Key>,
     /// Under a commit that begins so
     #[arg(long, value_name = "COMMIT")]
@@ -260,15 +300,18 @@ impl From<Which> for Filter {
     }
 }
 
+/// A key; of an interface by the name that it has in /proc and /sys, whichever of its names is given.
+fn key(text: &str) -> Result<Key, InvalidKey> {
+    text.parse().map(|key| Interfaces::new(Path::new("/")).by_own_name(key))
+}
+
 fn at(text: &str) -> Result<Timestamp, String> {
     moment::moment(text, Timestamp::now())
 }
 
 fn kinds() -> impl TypedValueParser<Value = Kind> {
-    PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)).map(|word| {
-        // The parser lets no other word through.
-        Kind::ALL.into_iter().find(|kind| kind.as_str() == word).unwrap_or(Kind::Start)
-    })
+    // The parser lets no other word through.
+    PossibleValuesParser::new(Kind::words()).map(|word| Kind::of(&word).unwrap_or(Kind::Start))
 }
 
 #[derive(Subcommand)]

@@ -6,15 +6,18 @@ use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc};
 
 use serde::Serialize;
 
-use super::exit;
+use super::{
+    exit,
+    explain::{committed, place},
+};
 use crate::{
     alerts::Output,
     config::Config,
-    judge::{Judgement, expected, judge},
+    judge::{Judgement, described_adopted, judge_adopted, settled},
     kernel::{Reader, expand},
-    model::{Capture, IfAbsent, Key, Rule, Severity, Source, Value, VerdictStatus},
+    model::{IfAbsent, Key, Revision, Rule, Severity, Source, Value, VerdictStatus},
     sources::{Declared, Wanted},
-    store,
+    store::{self, Past},
 };
 
 /// What a check found.
@@ -38,6 +41,8 @@ pub(super) struct Departure {
     pub rule: String,
     pub severity: Severity,
     pub declared_by: Source,
+    /// The commit of its file; of what the host's own files say there is none.
+    pub declared_commit: Option<Revision>,
 }
 
 /// A key that cannot be read.
@@ -93,6 +98,7 @@ impl Departure {
             rule: rule.to_owned(),
             severity: Severity::default(),
             declared_by,
+            declared_commit: None,
         }
     }
 }
@@ -100,19 +106,20 @@ impl Departure {
 /// Checks, shows what was found, and says how it went.
 pub fn run(mut config: Config, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let captures = match store::Reader::open(&config.state) {
-        Ok(Some(reader)) => reader.past()?.captures,
-        Ok(None) => Vec::new(),
-        // Only rules that capture need it; they are then not judged, which is said.
+    let past = match store::Reader::open(&config.state) {
+        Ok(Some(reader)) => reader.past()?,
+        Ok(None) => Past::default(),
+        // Rules that capture are then not judged, which is said; of what was adopted nothing is known.
         Err(error) => {
-            tracing::warn!("captured values are not known: {error}");
-            Vec::new()
+            tracing::warn!("captured and adopted values are not known: {error}");
+            Past::default()
         }
     };
     let root = Path::new("/");
-    let declared = Declared::read(&Arc::new(Wanted::take(&mut config)), root)?;
+    let wanted = Arc::new(Wanted::take(&mut config));
+    let declared = Declared::read(&wanted, &committed(&wanted, &config.state)??, root)?;
     declared.warn();
-    let checked = check(&declared.rules, &captures, root);
+    let checked = check(&declared.rules, &past, root);
     match output {
         Output::Json => writeln!(out, "{}", serde_json::to_string(&checked)?)?,
         Output::Text => write!(out, "{}", text(&checked))?,
@@ -120,7 +127,7 @@ pub fn run(mut config: Config, output: Output, mut out: impl Write) -> anyhow::R
     Ok(checked.exit_code())
 }
 
-fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
+fn check(rules: &[Rule], past: &Past, root: &Path) -> Checked {
     let mut reader = Reader::new(root, 0);
     let mut checked = Checked::new();
     let keys = rules.iter().flat_map(|rule| {
@@ -145,15 +152,21 @@ fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
                 continue;
             }
         };
-        let captured = captures.iter().find(|c| c.rule == rule.name && c.key == *key).map(|c| &c.value);
-        match judge(key, &rule.expectation, captured, actual.as_ref()) {
+        let adopted = past.adopted_value(&rule.name, key);
+        let captured = past.captures.iter().find(|c| c.rule == rule.name && c.key == *key).map(|c| &c.value);
+        let expectation = settled(&rule.expectation, |of| reader.read(of).ok().flatten());
+        match judge_adopted(key, &expectation, captured, adopted, actual.as_ref()) {
             Judgement::InSync => checked.compared += 1,
             Judgement::Unjudged => checked.unjudged += 1,
             Judgement::Departs => {
                 checked.compared += 1;
-                let expected = expected(key, &rule.expectation, captured);
+                let expected = described_adopted(key, &rule.expectation, captured, adopted);
                 let departure = Departure::new(key, expected, actual, &rule.name, rule.source.clone());
-                checked.findings.push(Departure { severity: rule.severity, ..departure });
+                checked.findings.push(Departure {
+                    severity: rule.severity,
+                    declared_commit: rule.commit.clone(),
+                    ..departure
+                });
             }
         }
     }
@@ -163,9 +176,10 @@ fn check(rules: &[Rule], captures: &[Capture], root: &Path) -> Checked {
 
 fn text(checked: &Checked) -> String {
     let mut text = String::new();
-    for Departure { key, expected, actual, rule, declared_by, .. } in &checked.findings {
+    for Departure { key, expected, actual, rule, declared_by, declared_commit, .. } in &checked.findings {
         let actual = actual.as_ref().map_or("absent", Value::as_str);
-        text.push_str(&format!("{key} is {actual}, expected {expected} (rule {rule}, {declared_by})\n"));
+        let place = place(declared_by, declared_commit.as_ref());
+        text.push_str(&format!("{key} is {actual}, expected {expected} (rule {rule}, {place})\n"));
     }
     for Unreadable { error, .. } in &checked.unreadable {
         text.push_str(&format!("{error}\n"));
@@ -183,7 +197,25 @@ fn text(checked: &Checked) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, test_host::host};
+    use crate::{config, model::Adopted, test_host::host};
+
+    #[test]
+    fn what_was_adopted_is_what_is_expected() {
+        let root = host(&[("proc/sys/vm/swappiness", "61\n")]);
+        let config =
+            config::parse("driftd.yaml", "drift_rules:\n  a:\n    keys: vm.swappiness\n    expect: 10\n");
+        let rules = config.unwrap().rules;
+        let checked = |value: &str| {
+            let key: Key = "vm.swappiness".parse().unwrap();
+            let adopted = Adopted { rule: "a".into(), value: Value::canonical(&key, value), key };
+            text(&check(&rules, &Past { adopted: vec![adopted], ..Past::default() }, root.path()))
+        };
+        insta::assert_snapshot!(checked("61"), @"SYNCED: 1 compared, 0 findings, 0 not judged");
+        insta::assert_snapshot!(checked("62"), @"
+        vm.swappiness is 61, expected 62, adopted (rule a, driftd.yaml:4)
+        OUT_OF_SYNC: 1 compared, 1 findings, 0 not judged
+        ");
+    }
 
     #[test]
     fn a_check_shows_each_departure_with_the_place_that_declares_it() {
@@ -191,7 +223,7 @@ mod tests {
         let rules =
             "drift_rules:\n  a:\n    keys: vm.swappiness\n    expect: 10\n  b: vm.swappiness fs.file-max\n";
         let config = config::parse("driftd.yaml", rules).unwrap();
-        insta::assert_snapshot!(text(&check(&config.rules, &[], root.path())), @"
+        insta::assert_snapshot!(text(&check(&config.rules, &Past::default(), root.path())), @"
         vm.swappiness is 61, expected 10 (rule a, driftd.yaml:4)
         OUT_OF_SYNC: 1 compared, 1 findings, 2 not judged
         ");

@@ -3,13 +3,14 @@
 use std::{io::Write, sync::Arc};
 
 use super::{exit, explain::read};
-use crate::{config::Config, sources::Wanted};
+use crate::{config::Config, kernel, sources::Wanted};
 
 /// Checks the sources of a configuration that has no mistake, and shows every warning.
 pub(super) fn run(mut config: Config, mut out: impl Write) -> anyhow::Result<u8> {
+    config.warn_of_ended_mutes(kernel::now().wall);
     let warnings = std::mem::take(&mut config.warnings);
     let wanted = Arc::new(Wanted::take(&mut config));
-    let Some(declared) = read(&wanted)? else { return Ok(exit::USAGE) };
+    let Some(declared) = read(&wanted, &config.state)? else { return Ok(exit::USAGE) };
     for warning in warnings.into_iter().chain(declared.warnings(usize::MAX)) {
         writeln!(out, "warning: {warning}")?;
     }

@@ -84,12 +84,7 @@ impl Arguments {
 
 /// What a file is, by its name.
 fn kind_of(path: &Path) -> Kind {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    match name.rsplit_once('.') {
-        Some((_, "yaml" | "yml")) => Kind::Declared,
-        Some((stem, "conf")) if stem.starts_with("tuned") => Kind::Tuned,
-        _ => Kind::SysctlD,
-    }
+    Kind::of_name(path.file_name().and_then(|name| name.to_str()).unwrap_or_default())
 }
 
 /// What a check against files found.
@@ -291,7 +286,7 @@ mod tests {
             serde_json::from_str(&shown(serde_json::to_string(&checked).unwrap())).unwrap();
         assert_eq!(json["status"], "OUT_OF_SYNC");
         let swappiness = json["findings"].as_array().unwrap().last().unwrap();
-        insta::assert_snapshot!(swappiness, @r#"{"actual":"61","declared_by":{"file":"b.yaml","line":1},"expected":"30","key":"vm.swappiness","rule":"b.yaml","severity":"warning"}"#);
+        insta::assert_snapshot!(swappiness, @r#"{"actual":"61","declared_by":{"file":"b.yaml","line":1},"declared_commit":null,"expected":"30","key":"vm.swappiness","rule":"b.yaml","severity":"warning"}"#);
         insta::assert_snapshot!(json["conflicts"], @r#"[{"against":[{"declared_by":{"file":"a.conf","line":1},"expected":"10"}],"declared_by":{"file":"b.yaml","line":1},"expected":"30","key":"vm.swappiness"}]"#);
         insta::assert_snapshot!(json["not_understood"], @r#"[{"source":{"file":"a.conf","line":2},"text":"vm.swappiness","why":"wanted `key = value`"}]"#);
     }

@@ -23,6 +23,8 @@ struct Report {
     sysctl: Option<&'static str>,
     /// How changes of MTUs would be noticed.
     link: Option<&'static str>,
+    /// How rises of pressure would be noticed.
+    pressure: Option<&'static str>,
     /// Why so, one sentence each, with the cure after `hint:`.
     reasons: Vec<String>,
     /// Why the programs see nothing, where they do not.
@@ -74,6 +76,7 @@ pub fn run(config: Option<&Config>, output: Output, mut out: impl Write) -> anyh
             Report {
                 sysctl: Some(probing.plan.sysctl.as_str()),
                 link: Some(probing.plan.link.as_str()),
+                pressure: Some(probing.plan.pressure.as_str()),
                 reasons: std::mem::take(&mut probing.plan.reasons),
                 blind,
                 ..report(&probing.facts)
@@ -111,7 +114,15 @@ fn report(facts: &Facts) -> Report {
     let there = |capability| facts.capabilities.has(capability);
     let privileges =
         PRIVILEGES.iter().map(|(c, why)| Privilege { name: c.1, there: there(*c), why }).collect();
-    Report { sysctl: None, link: None, reasons: Vec::new(), blind: None, facts: words(facts), privileges }
+    Report {
+        sysctl: None,
+        link: None,
+        pressure: None,
+        reasons: Vec::new(),
+        blind: None,
+        facts: words(facts),
+        privileges,
+    }
 }
 
 /// The facts in words.
@@ -165,6 +176,13 @@ fn words(facts: &Facts) -> Vec<Fact> {
             },
         },
         Fact {
+            what: "PSI triggers",
+            is: match &facts.psi {
+                Ok(()) => "permitted".into(),
+                Err(reason) => reason.lines().next().unwrap_or_default().to_owned(),
+            },
+        },
+        Fact {
             what: "namespaces",
             is: format!(
                 "net {}, ipc {}, uts {}, user {}",
@@ -179,9 +197,9 @@ fn words(facts: &Facts) -> Vec<Fact> {
 
 fn text(report: &Report) -> String {
     let mut text = String::new();
-    match (report.sysctl, report.link) {
-        (Some(sysctl), Some(link)) => {
-            let _ = writeln!(text, "sysctls are watched by {sysctl}, MTUs by {link}");
+    match (report.sysctl, report.link, report.pressure) {
+        (Some(sysctl), Some(link), Some(pressure)) => {
+            let _ = writeln!(text, "sysctls are watched by {sysctl}, MTUs by {link}, pressure by {pressure}");
         }
         _ => text.push_str("driftd does not start\n"),
     }
@@ -215,10 +233,10 @@ mod tests {
             ("sys/kernel/security/lockdown", "none [integrity] confidentiality\n"),
         ]);
         let mut report = report(&probes::facts(root.path()));
-        (report.sysctl, report.link) = (Some("cgroup"), Some("netlink"));
+        (report.sysctl, report.link, report.pressure) = (Some("cgroup"), Some("netlink"), Some("swept"));
         report.reasons = vec!["no kprobe: kernel.perf_event_paranoid is above 2\nhint: set it to 2".into()];
         insta::assert_snapshot!(text(&report), @"
-        sysctls are watched by cgroup, MTUs by netlink
+        sysctls are watched by cgroup, MTUs by netlink, pressure by swept
           no kprobe: kernel.perf_event_paranoid is above 2
             hint: set it to 2
 
@@ -233,6 +251,7 @@ mod tests {
           MTU function           none of a known name
           sysctl roots           hidden
           cgroup2                not mounted
+          PSI triggers           the kernel measures no pressure
           namespaces             net not known, ipc not known, uts not known, user not known
 
         privileges

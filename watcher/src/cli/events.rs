@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     alerts::{Output, line},
-    model::{FindingState, VerdictStatus, What},
+    model::{FindingState, Outcome, VerdictStatus, What},
     store::{Filter, signal},
 };
 
@@ -74,6 +74,11 @@ fn tone(what: &What) -> Tone {
         What::Finding(_) => Tone::Good,
         What::Verdict(verdict) if verdict.status == VerdictStatus::OutOfSync => Tone::Bad,
         What::Verdict(_) => Tone::Good,
+        What::Remedy(remedied) => match remedied.outcome {
+            Outcome::Done => Tone::Good,
+            Outcome::DryRun => Tone::Plain,
+            Outcome::Refused | Outcome::Failed | Outcome::Stopped | Outcome::Interrupted => Tone::Odd,
+        },
         What::Loss(_) => Tone::Odd,
         What::Deployment(_) => Tone::Head,
         What::Start(_) | What::Change(_) | What::Touch(_) | What::Sweep(_) | What::Ignored(_) => Tone::Plain,

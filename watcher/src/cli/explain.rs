@@ -13,10 +13,11 @@ use super::exit;
 use crate::{
     alerts::{Output, line},
     config::Config,
-    judge::{Judgement, described, judge},
+    declared::{Committed, Declaration, inline},
+    judge::{Judgement, described, described_adopted, judge_adopted, settled},
     kernel::Reader,
-    model::{Finding, IfAbsent, Key, Kind, Rule, Source, Value},
-    sources::{Declared, SourceError, Wanted},
+    model::{Finding, IfAbsent, Key, Kind, Revision, Rule, Source, Value},
+    sources::{Declared, Repositories, SourceError, Wanted},
     store::{self, Filter, Row},
 };
 
@@ -41,6 +42,8 @@ struct Explained {
 struct Said {
     expected: String,
     declared_by: Source,
+    /// The commit of its file, or that it came with.
+    declared_commit: Option<Revision>,
     /// Whether something after it says otherwise, or a rule does.
     overridden: bool,
 }
@@ -51,17 +54,17 @@ struct Judged {
     rule: Arc<str>,
     expected: String,
     declared_by: Source,
+    /// The commit of its file, or that it came with.
+    declared_commit: Option<Revision>,
     in_sync: Option<bool>,
 }
 
 /// Explains a key, and says whether it is as declared.
 pub(super) fn run(mut config: Config, key: &Key, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
     let wanted = Arc::new(Wanted::take(&mut config));
-    let declared = match read(&wanted)? {
-        Some(declared) => declared,
-        None => return Ok(exit::USAGE),
-    };
+    let Some(mut declared) = read(&wanted, &config.state)? else { return Ok(exit::USAGE) };
     let store = store::Reader::open(&config.state)?;
+    declared.then(delivered(&config, store.as_ref())?);
     let explained = explain(key, &declared, store.as_ref(), Path::new("/"))?;
     match output {
         Output::Json => writeln!(out, "{}", serde_json::to_string(&explained)?)?,
@@ -72,8 +75,10 @@ pub(super) fn run(mut config: Config, key: &Key, output: Output, mut out: impl W
 }
 
 /// What is declared; `None` where a file of values has mistakes, and every one was shown.
-pub(super) fn read(wanted: &Arc<Wanted>) -> anyhow::Result<Option<Declared>> {
-    match Declared::read(wanted, Path::new("/")) {
+pub(super) fn read(wanted: &Arc<Wanted>, state: &Path) -> anyhow::Result<Option<Declared>> {
+    let declared =
+        committed(wanted, state)?.and_then(|committed| Declared::read(wanted, &committed, Path::new("/")));
+    match declared {
         Ok(declared) => Ok(Some(declared)),
         Err(SourceError::Problems(problems)) => {
             eprintln!("{}", problems.render(std::io::stderr().is_terminal()));
@@ -83,13 +88,36 @@ pub(super) fn read(wanted: &Arc<Wanted>) -> anyhow::Result<Option<Declared>> {
     }
 }
 
+/// What repositories declare: what the daemon took last, or else what their heads do.
+pub(super) fn committed(
+    wanted: &Wanted,
+    state: &Path,
+) -> std::io::Result<Result<Vec<Committed>, SourceError>> {
+    let mut committed = Vec::new();
+    if wanted.repositories().next().is_none() {
+        return Ok(Ok(committed));
+    }
+    let (runtime, repositories) = (super::runtime()?, Repositories::new(state));
+    for git in wanted.repositories() {
+        match runtime.block_on(repositories.read_known(git)) {
+            Ok(read) => committed.push(read),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(committed))
+}
+
+/// What came with deployments in force, where the configuration lets a sender say it.
+pub(super) fn delivered(config: &Config, store: Option<&store::Reader>) -> anyhow::Result<Vec<Declaration>> {
+    let Some(store) = store.filter(|_| config.may_declare()) else { return Ok(Vec::new()) };
+    Ok(inline(store.in_force()?.iter()))
+}
+
 /// The rules that are for a key, and what the key's absence means to each.
 pub(super) fn rules_of<'d>(declared: &'d Declared, key: &Key) -> Vec<(&'d Rule, IfAbsent)> {
-    let path = key.path();
-    let by_pattern = |rule: &Rule| rule.patterns.iter().any(|p| p.matches(path.trim_start_matches('/')));
     let written = declared.rules.iter().filter(|rule| rule.keys.contains(key));
     let mut rules: Vec<_> = written.map(|rule| (rule, rule.if_absent.unwrap_or(IfAbsent::Drift))).collect();
-    for rule in declared.rules.iter().filter(|rule| by_pattern(rule)) {
+    for rule in declared.rules.iter().filter(|rule| rule.means(key)) {
         if !rules.iter().any(|(other, _)| other.name == rule.name) {
             rules.push((rule, rule.if_absent.unwrap_or(IfAbsent::Ignore)));
         }
@@ -103,7 +131,8 @@ fn explain(
     store: Option<&store::Reader>,
     root: &Path,
 ) -> anyhow::Result<Explained> {
-    let actual = Reader::new(root, 0).read(key)?;
+    let mut reader = Reader::new(root, 0);
+    let actual = reader.read(key)?;
     let past = store.map(store::Reader::past).transpose()?.unwrap_or_default();
     let changes = Filter { kinds: vec![Kind::Change], key: Some(key.clone()), ..Filter::default() };
     let last_change =
@@ -113,14 +142,19 @@ fn explain(
         .map(|(rule, if_absent)| {
             let captured = past.captures.iter().find(|c| c.rule == rule.name && c.key == *key);
             let captured = captured.map(|capture| &capture.value);
+            let adopted = past.adopted_value(&rule.name, key);
             let judgement = match (&actual, if_absent) {
                 (None, IfAbsent::Ignore | IfAbsent::Wait) => Judgement::Unjudged,
-                _ => judge(key, &rule.expectation, captured, actual.as_ref()),
+                _ => {
+                    let expectation = settled(&rule.expectation, |of| reader.read(of).ok().flatten());
+                    judge_adopted(key, &expectation, captured, adopted, actual.as_ref())
+                }
             };
             Judged {
                 rule: rule.name.clone(),
-                expected: described(key, &rule.expectation, captured),
+                expected: described_adopted(key, &rule.expectation, captured, adopted),
                 declared_by: rule.source.clone(),
+                declared_commit: rule.commit.clone(),
                 in_sync: match judgement {
                     Judgement::InSync => Some(true),
                     Judgement::Departs => Some(false),
@@ -133,7 +167,9 @@ fn explain(
     let said = chain.iter().enumerate().map(|(index, declaration)| Said {
         expected: described(key, &declaration.expectation, None),
         declared_by: declaration.source.clone(),
+        declared_commit: declaration.commit.clone(),
         overridden: index + 1 < chain.len()
+            || declared.baseline.is_undone(key)
             || declared.overruled.iter().any(|overruled| overruled.declaration.key == *key),
     });
     Ok(Explained {
@@ -146,20 +182,34 @@ fn explain(
     })
 }
 
+/// Where something is declared, as a person reads it.
+pub(super) fn place(source: &Source, commit: Option<&Revision>) -> String {
+    match commit {
+        Some(commit) => format!("{source} of commit {}", commit.short()),
+        None => source.to_string(),
+    }
+}
+
 fn text(explained: &Explained) -> String {
     let Explained { key, actual, declared, judged, findings, last_change } = explained;
     let mut text = format!("{key} is {}\n", actual.as_ref().map_or("absent", Value::as_str));
-    for Said { expected, declared_by, overridden } in declared {
+    for Said { expected, declared_by, declared_commit, overridden } in declared {
         let how = if *overridden { ", overridden" } else { "" };
-        text.push_str(&format!("  declared: {expected} ({declared_by}){how}\n"));
+        text.push_str(&format!(
+            "  declared: {expected} ({}){how}\n",
+            place(declared_by, declared_commit.as_ref())
+        ));
     }
-    for Judged { rule, expected, declared_by, in_sync } in judged {
+    for Judged { rule, expected, declared_by, declared_commit, in_sync } in judged {
         let how = match in_sync {
             Some(true) => "in sync",
             Some(false) => "departs",
             None => "not judged",
         };
-        text.push_str(&format!("  rule {rule}: {expected} ({declared_by}), {how}\n"));
+        text.push_str(&format!(
+            "  rule {rule}: {expected} ({}), {how}\n",
+            place(declared_by, declared_commit.as_ref())
+        ));
     }
     if judged.is_empty() {
         text.push_str("  nothing declares it\n");
@@ -179,7 +229,11 @@ fn text(explained: &Explained) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config, test_host::host};
+    use crate::{
+        config,
+        model::{Deployment, DeploymentId},
+        test_host::host,
+    };
 
     #[test]
     fn the_whole_chain_is_shown_with_what_holds() {
@@ -190,7 +244,7 @@ mod tests {
         ]);
         let explained = |config: &str, key: &str| {
             let mut config = config::parse("driftd.yaml", config).unwrap();
-            let declared = Declared::read(&Arc::new(Wanted::take(&mut config)), root.path()).unwrap();
+            let declared = Declared::read(&Arc::new(Wanted::take(&mut config)), &[], root.path()).unwrap();
             text(&explain(&key.parse().unwrap(), &declared, None, root.path()).unwrap())
         };
         insta::assert_snapshot!(explained("", "vm.swappiness"), @r#"
@@ -213,5 +267,33 @@ mod tests {
           nothing declares it
           last: no change was recorded
         "#);
+    }
+
+    #[test]
+    fn what_came_with_a_deployment_is_the_last_side_of_the_chain() {
+        let root =
+            host(&[("proc/sys/vm/swappiness", "61\n"), ("etc/sysctl.d/10-a.conf", "vm.swappiness = 10\n")]);
+        let mut config = config::parse("driftd.yaml", "").unwrap();
+        let mut declared = Declared::read(&Arc::new(Wanted::take(&mut config)), &[], root.path()).unwrap();
+        let key: Key = "vm.swappiness".parse().unwrap();
+        let deployment = Deployment {
+            id: DeploymentId("d".into()),
+            commit: "a1b2c3".parse().unwrap(),
+            app: Some("web".into()),
+            environment: Some("production".into()),
+            undated: false,
+            announced: false,
+            repo: None,
+            declared: [("vm.max_map_count".parse().unwrap(), "1".into()), (key.clone(), "61".into())].into(),
+        };
+        declared.then(inline([deployment].iter()));
+        insta::assert_snapshot!(text(&explain(&key, &declared, None, root.path()).unwrap()), @"
+        vm.swappiness is 61
+          declared: 10 (/etc/sysctl.d/10-a.conf:1), overridden
+          declared: 61 (webhook:web@production:2 of commit a1b2c3)
+          rule declared: 61 (webhook:web@production:2 of commit a1b2c3), in sync
+          last: no change was recorded
+        ");
+        insta::assert_snapshot!(declared.warnings(9).join("\n"), @"vm.swappiness is declared 61 (webhook:web@production:2) and before that 10 (/etc/sysctl.d/10-a.conf:1): the last holds");
     }
 }

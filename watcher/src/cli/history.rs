@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     alerts::{Output, line, value},
-    model::{Entry, FindingState, Key, Kind, What, Writer},
+    model::{Entry, FindingState, Healing, Key, Kind, Outcome, What, Writer},
     store::{Filter, Reader, Row},
 };
 
@@ -67,12 +67,20 @@ fn cells(entry: &Entry) -> Option<(Tone, [String; 5])> {
             )
         }
         What::Finding(finding) => {
-            let (tone, what) = match finding.state {
-                FindingState::Opened => (Tone::Bad, "FINDING"),
-                FindingState::Healed => (Tone::Good, "healed"),
+            let (tone, what) = match (finding.state, finding.healing) {
+                (FindingState::Opened, _) => (Tone::Bad, "FINDING"),
+                (FindingState::Healed, Some(Healing::Undeclared)) => (Tone::Plain, "undeclared"),
+                (FindingState::Healed, _) => (Tone::Good, "healed"),
             };
             let shown = format!("{}, expected {}", value(finding.actual.as_ref()), finding.expected);
             (tone, format!("{what} ({})", finding.rule), shown, writer(finding.writer.as_ref()))
+        }
+        What::Remedy(done) => {
+            let tone = if done.outcome == Outcome::Done { Tone::Good } else { Tone::Odd };
+            let shown = format!("{} -> {}", value(done.previous.as_ref()), value(done.requested.as_ref()));
+            let by =
+                done.asked_by.as_ref().map_or_else(|| format!("rule {}", done.rule), ToString::to_string);
+            (tone, format!("{}, {}", done.remedy.as_str(), done.outcome.as_str()), shown, by)
         }
         What::Deployment(news) => {
             let app = news.app.as_ref().map_or(String::new(), |app| format!(" of {app}"));

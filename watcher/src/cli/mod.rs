@@ -1,6 +1,7 @@
 //! The commands: one file each. Arguments in, exit code out.
 
 mod adopt;
+mod alerts;
 mod arguments;
 mod check;
 mod config_check;
@@ -14,6 +15,7 @@ mod history;
 mod hub;
 mod init;
 mod moment;
+mod remedy;
 mod screen;
 mod sign;
 mod status;
@@ -23,7 +25,7 @@ mod webhook;
 
 use std::{
     io::{self, BufWriter, IsTerminal, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -34,7 +36,7 @@ use tracing::Level;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::{
-    arguments::{AdoptFormat, Arguments, Audit, Command, ConfigCommand, ConfigFile, Webhook},
+    arguments::{AdoptFormat, Alerts, Arguments, Audit, Command, ConfigCommand, ConfigFile, Webhook},
     screen::Screen,
 };
 use crate::{
@@ -72,10 +74,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<u8> {
     match command {
-        Command::Run { config, output, verbose, foreign } => {
+        Command::Run { config, output, verbose, foreign, revert } => {
             let path = config.path();
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            let options = daemon::Options { config: path, output: output.into(), verbose, foreign };
+            let options = daemon::Options { config: path, output: output.into(), verbose, foreign, revert };
             let runtime = runtime()?;
             let ran = runtime.block_on(daemon::run(config, options));
             // A reading that hangs ends with the process.
@@ -93,7 +95,16 @@ fn run(command: Command) -> anyhow::Result<u8> {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
             explain::run(config, &key, format.into(), io::stdout().lock())
         }
-        Command::Adopt { key, config, format: AdoptFormat::Patch } => {
+        Command::Revert { key, config, dry_run, format } => {
+            let Some(socket) = socket(&config) else { return Ok(exit::USAGE) };
+            let asked = remedy::revert(&socket, &key, dry_run, format.into(), io::stdout());
+            runtime()?.block_on(asked)
+        }
+        Command::Adopt { key, config, accept: true, .. } => {
+            let Some(socket) = socket(&config) else { return Ok(exit::USAGE) };
+            runtime()?.block_on(remedy::accept(&socket, &key, io::stdout()))
+        }
+        Command::Adopt { key, config, accept: false, format: Some(AdoptFormat::Patch) | None } => {
             let path = config.path();
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
             adopt::run(config, path.as_deref(), &key, io::stdout().lock())
@@ -110,8 +121,8 @@ fn run(command: Command) -> anyhow::Result<u8> {
             doctor::run(config.as_ref(), format.into(), io::stdout().lock())
         }
         Command::Status { config, format } => {
-            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            runtime()?.block_on(status::run(&config.socket, format.into(), Screen::stdout(), io::stdout()))
+            let Some(socket) = socket(&config) else { return Ok(exit::USAGE) };
+            runtime()?.block_on(status::run(&socket, format.into(), Screen::stdout(), io::stdout()))
         }
         Command::Events { config, which, follow, last, format } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
@@ -127,6 +138,10 @@ fn run(command: Command) -> anyhow::Result<u8> {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
             let (store, begins) = (store(&config.state)?, begins.as_deref());
             deployments::run(&store, begins, last, format.into(), Screen::stdout(), io::stdout().lock())
+        }
+        Command::Alerts { command: Alerts::Retry { config, sink } } => {
+            let Some(socket) = socket(&config) else { return Ok(exit::USAGE) };
+            runtime()?.block_on(alerts::retry(&socket, sink.as_deref(), io::stdout()))
         }
         Command::Audit { command: Audit::Export { config, which } } => {
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
@@ -171,6 +186,13 @@ fn load(file: &ConfigFile) -> Option<Config> {
             None
         }
     }
+}
+
+/// Where the daemon answers; `None` where the file cannot be read, and that was shown. It may have mistakes by now: that
+/// is when the daemon is asked.
+fn socket(file: &ConfigFile) -> Option<PathBuf> {
+    let Some(path) = file.path() else { return Some(config::without_file().socket) };
+    config::socket_of(&path).inspect_err(|error| eprintln!("error: {error}")).ok()
 }
 
 /// The store, for reading.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     alerts::{Output, clean, value},
     http::fetch_status,
-    model::{DeploymentNews, Finding, Severity, Status, VerdictStatus},
+    model::{DeploymentNews, Finding, Severity, SinkStanding, Status, VerdictStatus},
 };
 
 /// How many findings are shown; what is more is counted, so that all fits one screen.
@@ -43,6 +43,9 @@ fn text(status: &Status, screen: Screen) -> String {
     for trouble in status.unrecorded.iter().chain(&broken).chain(&status.blind) {
         let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, trouble));
     }
+    for sink in &status.sinks {
+        let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, &clean(&standing(sink))));
+    }
     if !status.unreadable.is_empty() {
         let keys: Vec<_> = status.unreadable.iter().take(FINDINGS).map(ToString::to_string).collect();
         let more = status.unreadable.len().saturating_sub(FINDINGS);
@@ -54,6 +57,12 @@ fn text(status: &Status, screen: Screen) -> String {
     if !findings.is_empty() {
         text.push('\n');
         text.push_str(&table(findings, screen));
+    }
+    for (finding, mute) in
+        findings.iter().filter_map(|finding| Some((finding, finding.muted.as_ref()?))).take(FINDINGS)
+    {
+        let line = clean(&format!("{} (rule {}) is {mute}", finding.key, finding.rule));
+        let _ = writeln!(text, "{}", screen.paint(Tone::Odd, &line));
     }
     if let Some(more) = findings.len().checked_sub(FINDINGS).filter(|more| *more > 0) {
         let _ = writeln!(text, "and {more} more: `driftd status --format json` has all");
@@ -71,9 +80,11 @@ fn text(status: &Status, screen: Screen) -> String {
     if let Some(window) = window {
         fact("being deployed", &named(window));
     }
+    let pressure = watching.pressure.as_ref().map_or(String::new(), |how| format!(", pressure by {how}"));
+    let since = seconds(*since);
     fact(
         "watching",
-        &format!("sysctls by {}, MTUs by {}, since {}", watching.sysctl, watching.link, seconds(*since)),
+        &format!("sysctls by {}, MTUs by {}{pressure}, since {since}", watching.sysctl, watching.link),
     );
     for line in watching.reasons.iter().flat_map(|reason| reason.lines()) {
         fact("", line);
@@ -85,6 +96,18 @@ fn text(status: &Status, screen: Screen) -> String {
         &format!("{} of other keys, {} of other namespaces", status.undeclared, status.foreign),
     );
     text
+}
+
+/// How a sink stands, in one line.
+fn standing(sink: &SinkStanding) -> String {
+    let SinkStanding { sink, waiting, dead, why } = sink;
+    let why = why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let given_up = match dead {
+        0 => String::new(),
+        dead => format!(", {dead} given up (`driftd alerts retry {sink}` sends them again)"),
+    };
+    let waiting = counted(*waiting as usize, "message waits", "messages wait");
+    format!("{waiting} for `{sink}`{given_up}{why}")
 }
 
 fn table(findings: &[Finding], screen: Screen) -> String {
@@ -120,9 +143,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_sink_says_what_waits_what_was_given_up_and_why() {
+        let why = Some("answered 500".to_owned());
+        let sink = |waiting, dead, why| SinkStanding { sink: "pager".into(), waiting, dead, why };
+        insta::assert_snapshot!(standing(&sink(1, 0, None)), @"1 message waits for `pager`");
+        insta::assert_snapshot!(standing(&sink(0, 2, why)), @"0 messages wait for `pager`, 2 given up (`driftd alerts retry pager` sends them again): answered 500");
+    }
+
+    #[test]
     fn the_state_fits_one_screen() {
         let status: Status = serde_json::from_str(
-            r#"{"watching":{"version":"0.1.0","sysctl":"cgroup","link":"netlink","reasons":["no kprobes: none\nhint: x"],
+            r#"{"watching":{"version":"0.1.0","sysctl":"cgroup","link":"netlink","pressure":"psi","reasons":["no kprobes: none\nhint: x"],
             "keys":6,"webhook":null},"since":"2026-08-01T10:00:00.5Z","status":"OUT_OF_SYNC","deployment":{
             "deployment":"d1","commit":"a1b2c3","app":"web","environment":null,"status":"finished","undated":false},
             "window":null,"findings":[{"finding":"f","state":"opened","key":"vm.swappiness","rule":"swappiness",
@@ -139,7 +170,7 @@ mod tests {
         vm.swappiness  61     10        2026-08-01T10:20:00Z  unattributed  a1b2c3  driftd.yaml:7
 
         in force       a1b2c3 of web (d1)
-        watching       sysctls by cgroup, MTUs by netlink, since 2026-08-01T10:00:00Z
+        watching       sysctls by cgroup, MTUs by netlink, pressure by psi, since 2026-08-01T10:00:00Z
                        no kprobes: none
                        hint: x
         last sweep     2026-08-01T10:19:00Z

@@ -87,6 +87,9 @@ fn told(opened: &Opened, now: Timestamp, mut out: impl Write) -> anyhow::Result<
             writeln!(out, "  {name:<12} {value}")?;
         }
     }
+    for (key, value) in it.declared.iter().flat_map(|declared| declared.iter()) {
+        writeln!(out, "  declares     {key} {value}")?;
+    }
     if it.timestamp.is_some_and(|time| now.duration_since(time).abs() > FRESH) {
         writeln!(
             out,

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::{
-    node::{Node, Tree},
+    node::Node,
     problem::{Problems, Wrong},
     scalar,
 };
@@ -21,20 +21,8 @@ const WANTED: &str = "an address or a network, as in `192.0.2.7`, `10.0.0.0/8` o
 
 /// One network or a list of them.
 pub(super) fn networks(node: &Node, problems: &mut Problems) -> Option<Vec<IpNet>> {
-    match &node.tree {
-        Tree::List(networks) if networks.is_empty() => {
-            let wrong = Wrong::new("at least one address or network").hint("leave the field out");
-            problems.push(node.span, "an empty list", wrong);
-            None
-        }
-        Tree::List(networks) => {
-            // Each is looked at before one of them stops the rest.
-            let read: Vec<_> =
-                networks.iter().map(|node| scalar::value(node, WANTED, problems, network)).collect();
-            read.into_iter().collect()
-        }
-        _ => Some(vec![scalar::value(node, WANTED, problems, network)?]),
-    }
+    let none = Wrong::new("at least one address or network").hint("leave the field out");
+    scalar::one_or_more(node, none, problems, |node, problems| scalar::value(node, WANTED, problems, network))
 }
 
 fn network(text: &str) -> Result<IpNet, Wrong> {

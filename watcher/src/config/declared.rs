@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    file::FIELDS,
     node::{self, Entry, Node, Tree},
     problem::{Problems, Wrong, quoted},
     scalar,
@@ -48,8 +49,13 @@ pub(super) fn map(node: &Node, from: &Arc<str>, file: &Arc<str>, problems: &mut 
 
 fn line(entry: &Entry, from: &Arc<str>, file: &Arc<str>, problems: &mut Problems) -> Option<Line> {
     let name = &entry.name;
-    let target = Target::parse(&name.text)
-        .map_err(|why| problems.push(name.span, quoted(&name.text), Wrong::new("a key").hint(why)));
+    let target = Target::parse(&name.text).map_err(|why| {
+        let hint = match FIELDS.contains(&&*name.text) {
+            true => "a map says values: rules, sources and all else stand in the configuration of the host",
+            false => why,
+        };
+        problems.push(name.span, quoted(&name.text), Wrong::new("a key").hint(hint));
+    });
     let value = scalar::text(&entry.value, "one value, as in `\"4096 131072 6291456\"`", problems);
     Some(Line {
         target: target.ok()?,

@@ -1,14 +1,17 @@
 //! The file as a whole: its fields, their defaults and limits. Only [`load`] reads anything.
 
 use std::{
-    fs::File,
+    fs::{File, Metadata},
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use rustix::process::geteuid;
+
 use super::{
+    alerts::{Alerts, alerts},
     declared, duration,
     http::{Http, http},
     hub::{Hub, hub},
@@ -19,7 +22,7 @@ use super::{
 };
 use crate::{
     declared::{Line, Request, sysctl::Applier},
-    model::{Probes, Retention, Rule},
+    model::{Probes, Remedy, Retention, Rule},
 };
 
 /// The configuration, checked.
@@ -37,6 +40,8 @@ pub struct Config {
     pub http: Option<Http>,
     /// The listener of `driftd hub` (`hub:`); none where the section is absent.
     pub hub: Option<Hub>,
+    /// The sinks outside the daemon (`alerts:`).
+    pub alerts: Alerts,
     /// Which probes are used (`probes:`).
     pub probes: Probes,
     /// How often every declared key is re-read (`sweep:`).
@@ -92,6 +97,16 @@ pub enum ConfigError {
         /// The first byte that no UTF-8 text has in this place.
         byte: u8,
     },
+    /// The file lets driftd write, and others may say what.
+    #[error(
+        "`{0}` has a remedy in it, and others than root, or the user of driftd, may write to it\n\
+         hint: `chown root {0} && chmod go-w {0}`",
+        path.display()
+    )]
+    Shared {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file has mistakes.
     #[error(transparent)]
     Problems(#[from] Problems),
@@ -113,28 +128,59 @@ fn read_hint(error: &io::Error) -> &'static str {
 /// # Errors
 /// The file cannot be read, is too large, is no text, or has mistakes: then all of them.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let (text, owned) = read(path)?;
+    let config = parse(&path.display().to_string(), &text)?;
+    match !owned && config.rules.iter().any(|rule| rule.remedy != Remedy::Notify) {
+        true => Err(ConfigError::Shared { path: path.to_owned() }),
+        false => Ok(config),
+    }
+}
+
+/// Where the daemon of a file answers, whatever mistakes there are in it by now: the daemon goes on with what stood there
+/// before. Where the file does not say it, at the usual place.
+///
+/// # Errors
+/// The file cannot be read, is too large or is no text.
+pub fn socket_of(path: &Path) -> Result<PathBuf, ConfigError> {
+    let (text, _owned) = read(path)?;
+    let mut unasked = Problems::new(&path.display().to_string(), &text);
+    let entries = match node::parse(&text, &mut unasked).map(|node| node.tree) {
+        Some(Tree::Map(entries)) => entries,
+        _ => Vec::new(),
+    };
+    let said = entries.iter().find(|entry| &*entry.name.text == "socket");
+    Ok(said.and_then(|entry| socket(entry, &mut unasked)).unwrap_or_else(|| Config::default().socket))
+}
+
+/// The text of a file, and whether nobody but its owner may write to it.
+fn read(path: &Path) -> Result<(String, bool), ConfigError> {
     let mut bytes = Vec::new();
+    let unread = |source| ConfigError::Read { path: path.to_owned(), source };
+    let file = open(path).map_err(unread)?;
+    let owned = file.metadata().map(|found| is_owned(&found)).map_err(unread)?;
     // One byte more than allowed tells a file that is too large from one that just fits.
-    open(path)
-        .and_then(|file| file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    file.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes).map_err(unread)?;
     if bytes.len() > MAX_FILE {
         return Err(ConfigError::TooLarge { path: path.to_owned() });
     }
-    let text = match std::str::from_utf8(&bytes) {
-        Ok(text) => text,
-        Err(error) => {
-            let (good, bad) = bytes.split_at(error.valid_up_to());
-            let good = String::from_utf8_lossy(good);
-            return Err(ConfigError::NotText {
-                path: path.to_owned(),
-                line: good.matches('\n').count() + 1,
-                column: good.chars().rev().take_while(|c| *c != '\n').count() + 1,
-                byte: bad.first().copied().unwrap_or_default(),
-            });
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let bytes = error.into_bytes();
+        let (good, bad) = bytes.split_at(valid);
+        let good = String::from_utf8_lossy(good);
+        ConfigError::NotText {
+            path: path.to_owned(),
+            line: good.matches('\n').count() + 1,
+            column: good.chars().rev().take_while(|c| *c != '\n').count() + 1,
+            byte: bad.first().copied().unwrap_or_default(),
         }
-    };
-    Ok(parse(&path.display().to_string(), text)?)
+    })?;
+    Ok((text, owned))
+}
+
+/// Whether nobody but root, or the user who runs this, may write to a file.
+fn is_owned(found: &Metadata) -> bool {
+    (found.uid() == 0 || found.uid() == geteuid().as_raw()) && found.mode() & 0o022 == 0
 }
 
 /// Opens a file, and nothing that reading might never end of: without `O_NONBLOCK` opening a FIFO waits for a writer.
@@ -146,12 +192,13 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 14] = [
     "state",
     "socket",
     "webhook",
     "http",
     "hub",
+    "alerts",
     "probes",
     "sweep",
     "ring",
@@ -172,6 +219,13 @@ pub fn without_file() -> Config {
     config
 }
 
+impl Config {
+    /// Whether a sender may say which value is right.
+    pub fn may_declare(&self) -> bool {
+        self.webhook.iter().flat_map(|webhook| &webhook.credentials).any(|credential| credential.declared)
+    }
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
@@ -181,6 +235,7 @@ impl Default for Config {
             webhook: None,
             http: None,
             hub: None,
+            alerts: Alerts::default(),
             probes: Probes::default(),
             sweep: Duration::from_secs(60),
             ring: DEFAULT_RING,
@@ -245,6 +300,7 @@ fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
         "webhook" => config.webhook = webhook(entry, problems),
         "http" => config.http = http(entry, problems),
         "hub" => config.hub = hub(entry, problems),
+        "alerts" => config.alerts = alerts(entry, problems),
         "probes" => config.probes = scalar::choice(node, &PROBES, problems).unwrap_or_default(),
         "sweep" | "deploy_timeout" => {
             let read = |text: &str| duration::at_least(SECOND, text);

@@ -1,22 +1,25 @@
 //! The configuration file: text in, checked [`Config`] out, or every mistake at once, each with its place.
 //!
 //! Nothing here opens a path that the file names, asks a clock or looks at the host: [`parse`] is pure, and
-//! [`load`] reads the one file and no other. What a key or an expectation is, `model` says.
+//! [`load`] and [`socket_of`] read the one file and no other. What a key or an expectation is, `model` says.
 //!
 //! The way of a text: `node` turns YAML into a tree that keeps the place of everything, and knows no field;
-//! `file`, `webhook`, `http`, `hub`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they
-//! do not; `declared` and `sources` do so for keys and values and for the files that declare them; `scalar` and `duration` read
-//! single values.
+//! `file`, `webhook`, `http`, `alerts`, `hub`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they
+//! do not; `declared`, `sources` and `git` do so for keys and values and for the files and repositories that declare them;
+//! `remedy` reads that field of a rule; `scalar` and `duration` read single values.
 
+mod alerts;
 mod callers;
 mod declared;
 mod duration;
 mod file;
+mod git;
 mod http;
 mod hub;
-mod name_pattern;
+mod mute;
 mod node;
 mod problem;
+mod remedy;
 mod rules;
 mod scalar;
 mod sender;
@@ -25,12 +28,14 @@ mod sources;
 mod tests;
 mod webhook;
 
+pub use alerts::{
+    Address, Alerts, Email, Encryption, Endpoint, Form, Github, SinkKind, SinkSettings, is_posted_to, shows,
+};
 pub use callers::Callers;
 pub use declared::declared;
-pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse, without_file};
+pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse, socket_of, without_file};
 pub use http::Http;
 pub use hub::Hub;
-pub use name_pattern::NamePattern;
 pub use problem::{Problem, Problems, Span};
 pub use sender::{Credential, Only, Proof, Sender};
 pub use webhook::{Tls, Webhook};

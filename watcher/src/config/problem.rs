@@ -63,6 +63,8 @@ pub struct Problems {
     text: Arc<str>,
     told: Vec<Problem>,
     untold: usize,
+    /// What of the text is not shown.
+    hidden: Vec<Range<usize>>,
 }
 
 impl Problems {
@@ -70,7 +72,7 @@ impl Problems {
     pub const MOST_TOLD: usize = 100;
 
     pub(super) fn new(file: &str, text: &str) -> Problems {
-        Problems { file: file.into(), text: text.into(), told: Vec::new(), untold: 0 }
+        Problems { file: file.into(), text: text.into(), told: Vec::new(), untold: 0, hidden: Vec::new() }
     }
 
     /// Notes a mistake; the same one again, met through an alias, is one mistake.
@@ -81,10 +83,16 @@ impl Problems {
         }
         // Nothing at all is where the parser stopped looking for it: far below, perhaps.
         let span = if span.start == span.end { self.last_before(span.start) } else { span };
-        let problem = Problem { span, found: found.into(), wanted: wrong.wanted, hint: wrong.hint };
+        let found = veiled(&found.into());
+        let problem = Problem { span, found, wanted: wrong.wanted, hint: wrong.hint };
         if !self.told.contains(&problem) {
             self.told.push(problem);
         }
+    }
+
+    /// Lets nothing be shown of what stands there, whichever mistake is told.
+    pub(super) fn hide(&mut self, span: Span) {
+        self.hidden.push(span.start..span.end);
     }
 
     /// The last character before an offset that is no white space; the first of the file if there is none.
@@ -149,7 +157,9 @@ impl Problems {
             if self.untold > 0 { format!(", {} of them shown", self.told.len()) } else { String::new() };
         let mistakes = if self.count() == 1 { "mistake" } else { "mistakes" };
         out.push_str(&format!("{} {mistakes} in {}{told}", self.count(), self.file));
-        out
+        // The renderer knows the control characters of ASCII and makes them visible. Beyond it there are more, and one of
+        // them begins what terminals obey (ECMA-48, CSI).
+        out.replace(|c: char| !c.is_ascii() && c.is_control(), "\u{fffd}")
     }
 
     fn render_one(&self, renderer: &Renderer, problem: &Problem) -> String {
@@ -171,28 +181,90 @@ impl Problems {
 
     /// The line a span begins in. Of a line that no screen holds only the neighbourhood is taken, so that a file
     /// of one long line costs no more to tell about than any other.
-    fn shown(&self, span: Span) -> Shown<'_> {
+    fn shown(&self, span: Span) -> Shown {
         const LONG: usize = 400;
         const BEFORE: usize = 60;
+        const AROUND: usize = 4096;
         // What YAML takes for the end of a line.
         const BREAKS: [char; 2] = ['\n', '\r'];
         let start = self.text.floor_char_boundary(span.start);
-        let mut from = self.slice(0..start).rfind(BREAKS).map_or(0, |newline| newline + 1);
-        let mut to = self.slice(start..self.text.len()).find(BREAKS).map_or(self.text.len(), |n| start + n);
-        let whole = to - from <= LONG;
-        if !whole {
-            from = from.max(self.text.floor_char_boundary(start.saturating_sub(BEFORE)));
-            to = to.min(self.text.ceil_char_boundary(start + LONG - BEFORE));
+        let line = self.slice(0..start).rfind(BREAKS).map_or(0, |newline| newline + 1);
+        let end = self.slice(start..self.text.len()).find(BREAKS).map_or(self.text.len(), |n| start + n);
+        let whole = end - line <= LONG;
+        let (from, to) = match whole {
+            true => (line, end),
+            false => (
+                line.max(self.text.floor_char_boundary(start.saturating_sub(BEFORE))),
+                end.min(self.text.ceil_char_boundary(start + LONG - BEFORE)),
+            ),
+        };
+        // With what is around it: what is cut off may be what tells an address.
+        let (first, last) = (line.max(from.saturating_sub(AROUND)), end.min(to.saturating_add(AROUND)));
+        let (first, last) = (self.text.floor_char_boundary(first), self.text.ceil_char_boundary(last));
+        let mut around = veiled(self.slice(first..last));
+        for Range { start, end } in &self.hidden {
+            let (start, end) = (start.clamp(&first, &last) - first, end.clamp(&first, &last) - first);
+            if let Some(secret) = around.get(start..end) {
+                let stars = "*".repeat(secret.len());
+                around.replace_range(start..end, &stars);
+            }
         }
-        let text = self.slice(from..to);
+        let text = around.get(from - first..to - first).unwrap_or_default().to_owned();
         let end = text.ceil_char_boundary((span.end.max(start + 1) - from).min(text.len()));
         Shown { text, mark: (start - from).min(end)..end, whole }
     }
 }
 
+/// A text with stars over all of its addresses but the scheme and the host: passwords stand before that, and who knows the
+/// path of a webhook may post to it. Every byte keeps its place.
+fn veiled(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    // As JSON may write it, too.
+    let address = |text: &str| {
+        let places = ["://", r":\/\/"].map(|mark| text.find(mark).map(|at| at + mark.len()));
+        places.into_iter().flatten().min()
+    };
+    while let Some(at) = address(rest) {
+        let (before, after) = rest.split_at(at);
+        let scheme = before.trim_end_matches([':', '/', '\\']);
+        let in_front = scheme.trim_end_matches(|c: char| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let closing = in_front.chars().next_back().and_then(|quote| closing(quote, after));
+        let from = |place: usize| after.get(place..).unwrap_or_default();
+        // A password may have anything in it: where no quote ends the text, more is hidden than need be.
+        let within = after.get(..closing.unwrap_or(after.len())).unwrap_or_default();
+        let host = within.rfind('@').map_or(0, |at| at + 1);
+        let plain =
+            from(host).split([' ', '\t']).next().unwrap_or_default().trim_end_matches([',', '}', ']']);
+        let end = closing.unwrap_or(host + plain.len());
+        let path = from(host).find(['/', '?', '#', '\\']).map_or(end, |at| (host + at + 1).min(end));
+        out.push_str(before);
+        out.extend(std::iter::repeat_n('*', host));
+        out.push_str(after.get(host..path).unwrap_or_default());
+        out.extend(std::iter::repeat_n('*', end - path));
+        rest = from(end);
+    }
+    out + rest
+}
+
+/// Where a text ends that began behind this quote; none where that is no quote, or nothing ends it.
+fn closing(quote: char, text: &str) -> Option<usize> {
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '\\' if quote == '"' => drop(chars.next()),
+            // Twice, it stands for itself.
+            '\'' if quote == '\'' && chars.next_if(|(_, next)| *next == '\'').is_some() => {}
+            char if char == quote && matches!(quote, '"' | '\'' | '`') => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
 /// What is shown of the file for one problem.
-struct Shown<'t> {
-    text: &'t str,
+struct Shown {
+    text: String,
     /// The part to underline.
     mark: Range<usize>,
     /// Whether the text is the whole line.
@@ -210,6 +282,8 @@ impl std::error::Error for Problems {}
 /// A text of the file between backticks, fit for one line of a message.
 pub(super) fn quoted(text: &str) -> String {
     const MOST: usize = 60;
+    // Before it is cut: what tells an address may be behind that.
+    let text = veiled(text.get(..text.floor_char_boundary(4096)).unwrap_or_default());
     let mut shown = String::from("`");
     for c in text.chars().take(MOST) {
         if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
@@ -285,5 +359,30 @@ mod tests {
     fn what_is_quoted_fits_on_a_line() {
         assert_eq!(quoted("a\nb\u{1b}[1m"), r"`a\nb\u{1b}[1m`");
         assert_eq!(quoted(&"é".repeat(61)), format!("`{}…`", "é".repeat(60)));
+    }
+
+    #[track_caller]
+    fn check_veiled(text: &str, wanted: &str) {
+        assert_eq!(veiled(text), wanted);
+        assert_eq!(wanted.len(), text.len(), "every byte keeps its place");
+    }
+
+    #[test]
+    fn of_an_address_the_scheme_and_the_host_are_shown() {
+        check_veiled(
+            "url: https://a.example.org:8443/hook?k=1 # x",
+            "url: https://a.example.org:8443/******** # x",
+        );
+        check_veiled(
+            r#"{ url: "https://me:p/a s,s@h/x", a: b@c }"#,
+            r#"{ url: "https://***********h/*", a: b@c }"#,
+        );
+        check_veiled(r#""https://me:\"q@h/x y", z"#, r#""https://*******h/***", z"#);
+        check_veiled("'https://me:it''s@h/x', z", "'https://*********h/*', z");
+        check_veiled("{ url: https://me:it's@h/a,b, z: 1 }", "{ url: https://********h/***, z: 1 }");
+        check_veiled(r#""https:\/\/h\/secret""#, r#""https:\/\/h\*******""#);
+        check_veiled("`ftp://h` and https://[::1]/ä", "`ftp://h` and https://[::1]/**");
+        check_veiled("://", "://");
+        check_veiled("listen: 127.0.0.1:9000", "listen: 127.0.0.1:9000");
     }
 }

@@ -2,16 +2,32 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use strum::VariantArray;
+
 use super::{
-    duration,
+    duration, mute,
     node::{Entry, Name, Node, Tree},
     problem::{Problems, Span, Wrong, quoted},
-    scalar,
+    remedy, scalar,
 };
-use crate::model::{Expectation, IfAbsent, Key, Margin, Pattern, Quantity, Rule, Severity, Source};
+use crate::model::{
+    Bound, Expectation, IfAbsent, InvalidKey, Key, Margin, Pattern, Quantity, Remedy, Rule, Severity, Source,
+};
 
-pub(super) const FIELDS: [&str; 10] =
-    ["keys", "expect", "one_of", "min", "max", "within", "severity", "for", "settle", "if_absent"];
+pub(super) const FIELDS: [&str; 12] = [
+    "keys",
+    "expect",
+    "one_of",
+    "min",
+    "max",
+    "within",
+    "severity",
+    "for",
+    "settle",
+    "if_absent",
+    "mute",
+    "remedy",
+];
 
 const KEYS: &str = "keys with spaces between them";
 
@@ -61,6 +77,8 @@ struct Written<'n> {
     hold: Option<&'n Entry>,
     settle: Option<&'n Entry>,
     if_absent: Option<&'n Entry>,
+    mute: Option<&'n Entry>,
+    remedy: Option<&'n Entry>,
 }
 
 fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
@@ -83,7 +101,7 @@ fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
     let keys = written.keys.and_then(|entry| keys(&entry.value, problems));
     let expectation = expectation(&written, problems);
     let severity = match written.severity {
-        Some(entry) => scalar::choice(&entry.value, &SEVERITIES, problems),
+        Some(entry) => scalar::choice(&entry.value, &severities(), problems),
         None => Some(Severity::default()),
     };
     let hold = duration_or(written.hold, Duration::ZERO, problems);
@@ -92,7 +110,15 @@ fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
         Some(entry) => Some(scalar::choice(&entry.value, &IF_ABSENT, problems)),
         None => None,
     };
+    let mute = written.mute.map(|entry| mute::mute(entry, problems));
+    let remedy = match written.remedy {
+        Some(entry) => remedy::remedy(&entry.value, problems),
+        None => Some(Remedy::Notify),
+    };
     let ((keys, patterns), expectation) = (keys?, expectation?);
+    if let (Some(remedy), Some(entry)) = (remedy, written.remedy) {
+        remedy::check(entry.name.span, remedy, &keys, &expectation, problems);
+    }
     if has_threshold(&expectation) {
         for (key, span) in &keys {
             check_single(key, *span, problems);
@@ -117,7 +143,13 @@ fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
         severity: severity?,
         hold: hold?,
         settle: settle?,
+        mute: match mute {
+            Some(mute) => Some(mute?),
+            None => None,
+        },
+        remedy: remedy?,
         source: Source { file: problems.file(), line },
+        commit: None,
     })
 }
 
@@ -136,14 +168,18 @@ fn written<'n>(fields: &'n [Entry], problems: &mut Problems) -> Written<'n> {
             "for" => written.hold = Some(field),
             "settle" => written.settle = Some(field),
             "if_absent" => written.if_absent = Some(field),
+            "mute" => written.mute = Some(field),
+            "remedy" => written.remedy = Some(field),
             _ => scalar::unknown(&field.name, "a field of a rule", &FIELDS, problems),
         }
     }
     written
 }
 
-const SEVERITIES: [(&str, Severity); 3] =
-    [("info", Severity::Info), ("warning", Severity::Warning), ("critical", Severity::Critical)];
+/// The severities by their words.
+pub(super) fn severities() -> Vec<(&'static str, Severity)> {
+    Severity::VARIANTS.iter().map(|severity| (severity.as_str(), *severity)).collect()
+}
 
 const IF_ABSENT: [(&str, IfAbsent); 3] =
     [("drift", IfAbsent::Drift), ("ignore", IfAbsent::Ignore), ("wait", IfAbsent::Wait)];
@@ -245,8 +281,9 @@ fn expectation(written: &Written<'_>, problems: &mut Problems) -> Option<Expecta
     refuse_clashes(written, problems);
     let within = written.within.and_then(|entry| scalar::value(&entry.value, MARGIN, problems, margin));
     let one_of = written.one_of.and_then(|entry| one_of(&entry.value, problems));
-    let min = written.min.and_then(|entry| quantity(entry, problems));
-    let max = written.max.and_then(|entry| quantity(entry, problems));
+    let share = share(written, problems);
+    let min = written.min.filter(|_| share.is_none()).and_then(|entry| quantity(entry, problems));
+    let max = written.max.filter(|_| share.is_none()).and_then(|entry| quantity(entry, problems));
     if let (Some(least), Some(most), Some(entry)) = (&min, &max, written.max)
         && least > most
     {
@@ -260,6 +297,7 @@ fn expectation(written: &Written<'_>, problems: &mut Problems) -> Option<Expecta
         }
         Some(expect) => Some(Expectation::Equal(equal(&expect.value, problems)?)),
         None if written.one_of.is_some() => Some(Expectation::OneOf(one_of?)),
+        None if share.is_some() => share?,
         None if min.is_some() || max.is_some() => Some(Expectation::Range { min, max }),
         None => Some(Expectation::Captured(within)),
     }
@@ -283,6 +321,35 @@ fn refuse_clashes(written: &Written<'_>, problems: &mut Problems) {
         clash(within, other);
     }
 }
+
+/// A bound that is a part of another key: `None` where there is none, and `Some(None)` where it has a mistake.
+fn share(written: &Written<'_>, problems: &mut Problems) -> Option<Option<Expectation>> {
+    let of = |entry: &Entry| matches!(&entry.value.tree, Tree::Scalar(text) if text.contains("% of "));
+    let (bound, entry) = [(Bound::Least, written.min), (Bound::Most, written.max)]
+        .into_iter()
+        .find_map(|(bound, entry)| Some((bound, entry.filter(|entry| of(entry))?)))?;
+    if let (Some(_), Some(other)) = (written.min, written.max) {
+        let wrong = Wrong::new("one bound in a rule where it is a part of another key")
+            .hint("two rules may share a key: one with `min`, one with `max`");
+        problems.push(other.name.span, "`max` next to `min`", wrong);
+    }
+    let read = scalar::value(&entry.value, SHARE, problems, |text| {
+        let wrong = || Wrong::new(SHARE).hint("at most three digits after the point");
+        let (part, key) = text.split_once("% of ").ok_or_else(wrong)?;
+        let thousandths = percent(part.trim()).ok_or_else(wrong)?;
+        let of: Key = key.trim().parse().map_err(|error: InvalidKey| Wrong::new(SHARE).hint(error.wanted))?;
+        match of {
+            // What can be read at once, whenever the other one is judged.
+            Key::Sysctl { .. } | Key::Meminfo { .. } if !of.is_secret() => {
+                Ok(Expectation::Share { bound, thousandths, of })
+            }
+            _ => Err(Wrong::new("a part of a sysctl, or of a field of /proc/meminfo")),
+        }
+    });
+    Some(read)
+}
+
+const SHARE: &str = "a part of another key, as in `95% of /proc/meminfo:CommitLimit`";
 
 fn quantity(entry: &Entry, problems: &mut Problems) -> Option<Quantity> {
     scalar::value(&entry.value, "a number or a size such as `2GiB`", problems, scalar::quantity)
@@ -341,7 +408,7 @@ fn percent(text: &str) -> Option<u32> {
 fn has_threshold(expectation: &Expectation) -> bool {
     match expectation {
         Expectation::Captured(margin) => margin.is_some(),
-        Expectation::Range { .. } | Expectation::Near(..) => true,
+        Expectation::Range { .. } | Expectation::Share { .. } | Expectation::Near(..) => true,
         Expectation::Equal(_) | Expectation::OneOf(_) => false,
     }
 }

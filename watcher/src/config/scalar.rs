@@ -36,6 +36,30 @@ pub(super) fn value<T>(
     read(text).map_err(|wrong| problems.push(node.span, quoted(text), wrong)).ok()
 }
 
+/// The same of what may hold a secret: where that is so, a mistake shows nothing of it.
+pub(super) fn discreet<T>(
+    node: &Node,
+    wanted: &str,
+    problems: &mut Problems,
+    may_be_secret: impl FnOnce(&str) -> bool,
+    read: impl FnOnce(&str) -> Result<T, Wrong>,
+) -> Option<T> {
+    let text = text(node, wanted, problems)?;
+    let wrong = match read(text) {
+        Ok(value) => return Some(value),
+        Err(wrong) => wrong,
+    };
+    let found = match may_be_secret(text) {
+        true => {
+            problems.hide(node.span);
+            "a text without `SCHEME://` in front".to_owned()
+        }
+        false => quoted(text),
+    };
+    problems.push(node.span, found, wrong);
+    None
+}
+
 /// One of a few words.
 pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], problems: &mut Problems) -> Option<T> {
     let names = || choices.iter().map(|(name, _)| *name);
@@ -47,6 +71,27 @@ pub(super) fn choice<T: Copy>(node: &Node, choices: &[(&str, T)], problems: &mut
             hint: nearest(text, names()).map(|name| format!("did you mean `{name}`?")),
         })
     })
+}
+
+/// One of something, or a list of at least one; `none` is said of an empty list.
+pub(super) fn one_or_more<T>(
+    node: &Node,
+    none: Wrong,
+    problems: &mut Problems,
+    mut read: impl FnMut(&Node, &mut Problems) -> Option<T>,
+) -> Option<Vec<T>> {
+    match &node.tree {
+        Tree::List(nodes) if nodes.is_empty() => {
+            problems.push(node.span, "an empty list", none);
+            None
+        }
+        Tree::List(nodes) => {
+            // Each is looked at before one of them stops the rest.
+            let read: Vec<_> = nodes.iter().map(|node| read(node, problems)).collect();
+            read.into_iter().collect()
+        }
+        _ => Some(vec![read(node, problems)?]),
+    }
 }
 
 /// `true` or `false`, and no other spelling: `yes` and `on` mean different things to different parsers.

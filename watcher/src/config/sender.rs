@@ -6,11 +6,11 @@
 use std::path::PathBuf;
 
 use super::{
-    name_pattern::NamePattern,
     node::{Entry, Node, Tree},
     problem::{Problems, Wrong, listed, nearest, quoted},
     scalar,
 };
+use crate::model::NamePattern;
 
 /// The kinds of senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub struct Credential {
     pub only: Only,
     /// Whether a message without a time is refused (`require_dated:`).
     pub require_dated: bool,
+    /// Whether its messages may say which value is right (`declared:`).
+    pub declared: bool,
 }
 
 /// What of a sender's messages counts. Of each list that is there one pattern must match; a message that does not say
@@ -108,7 +110,7 @@ struct Known {
     proofs: &'static [Proof],
     /// What its messages can be told apart by.
     lists: &'static [&'static str],
-    /// Whether its messages bear a time of the sender's own making.
+    /// Whether it carries the plain form, with a time of the sender's own making and values.
     dated: bool,
 }
 
@@ -250,13 +252,13 @@ fn kind(entry: &Entry, fields: &[Entry], problems: &mut Problems) -> Option<&'st
 fn read(entry: &Entry, fields: &[Entry], known: &Known, problems: &mut Problems) -> Option<Credential> {
     let mut only = Only::default();
     let mut proofs: Vec<(Proof, &Entry, Option<Vec<PathBuf>>)> = Vec::new();
-    let mut require_dated = Some(false);
+    let (mut require_dated, mut declared) = (Some(false), Some(false));
     let proof_fields = known.proofs.iter().map(|proof| proof.as_str());
     let offered: Vec<&str> = ["sender"]
         .into_iter()
         .chain(proof_fields)
         .chain(known.lists.iter().copied())
-        .chain(known.dated.then_some("require_dated"))
+        .chain(known.dated.then_some(["require_dated", "declared"]).into_iter().flatten())
         .collect();
     for field in fields {
         let name = &*field.name.text;
@@ -275,6 +277,7 @@ fn read(entry: &Entry, fields: &[Entry], known: &Known, problems: &mut Problems)
             "branches" => only.branches = patterns(&field.value, problems),
             "workflows" => only.workflows = patterns(&field.value, problems),
             "require_dated" => require_dated = scalar::boolean(&field.value, problems),
+            "declared" => declared = scalar::boolean(&field.value, problems),
             _ => {}
         }
     }
@@ -292,13 +295,14 @@ fn read(entry: &Entry, fields: &[Entry], known: &Known, problems: &mut Problems)
         files: files?,
         only,
         require_dated: require_dated?,
+        declared: declared?,
     })
 }
 
 /// Notes a field that this sender does not have: because none has it, or because its messages say nothing about it.
 fn refuse(name: &super::node::Name, known: &Known, offered: &[&str], problems: &mut Problems) {
     let elsewhere = LISTS.contains(&&*name.text)
-        || ["secrets", "tokens", "basic", "require_dated"].contains(&&*name.text);
+        || ["secrets", "tokens", "basic", "require_dated", "declared"].contains(&&*name.text);
     if !elsewhere {
         return scalar::unknown(name, &format!("a field of the sender `{}`", known.name), offered, problems);
     }
@@ -309,28 +313,17 @@ fn refuse(name: &super::node::Name, known: &Known, offered: &[&str], problems: &
 
 /// One file or a list of them.
 pub(super) fn files(node: &Node, problems: &mut Problems) -> Option<Vec<PathBuf>> {
-    match &node.tree {
-        Tree::List(files) if files.is_empty() => {
-            let wrong = Wrong::new("at least one file").hint("without a secret nothing is accepted");
-            problems.push(node.span, "an empty list", wrong);
-            None
-        }
-        Tree::List(files) => {
-            // Each is looked at before one of them stops the rest.
-            let read: Vec<_> = files.iter().map(|file| scalar::path(file, problems)).collect();
-            read.into_iter().collect()
-        }
-        _ => Some(vec![scalar::path(node, problems)?]),
-    }
+    let none = Wrong::new("at least one file").hint("without a secret nothing is accepted");
+    scalar::one_or_more(node, none, problems, scalar::path)
 }
 
 /// One pattern or a list of them. A mistake leaves a list that matches nothing: the mistake is what is told.
-fn patterns(node: &Node, problems: &mut Problems) -> Option<Vec<NamePattern>> {
+pub(super) fn patterns(node: &Node, problems: &mut Problems) -> Option<Vec<NamePattern>> {
     const WANTED: &str = "a name, in which `*` is any run of characters";
     let mut pattern = |node: &Node| {
         scalar::value(node, WANTED, problems, |text| match text {
             "" => Err(Wrong::new(WANTED)),
-            text => Ok(NamePattern(text.into())),
+            text => Ok(NamePattern::new(text)),
         })
     };
     Some(match &node.tree {

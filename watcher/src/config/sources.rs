@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
+    git,
     node::{Entry, Node, Tree},
     problem::{Problems, Wrong, quoted},
     scalar,
@@ -16,8 +17,7 @@ const KINDS: [(&str, Kind); 4] = [
     ("declared", Kind::Declared),
 ];
 
-const WANTED: &str =
-    "a source: `sysctl.d`, `procps`, `sysctl.d: PATH`, `procps: PATH`, `tuned: NAME`, `declared: FILE`";
+const WANTED: &str = "a source: `sysctl.d`, `procps`, `sysctl.d: PATH`, `procps: PATH`, `tuned: NAME`, `declared: FILE`, `git: {…}`";
 
 /// The sources of the section. Those with a mistake are in `problems`.
 pub(super) fn declared_from(node: &Node, problems: &mut Problems) -> Vec<Request> {
@@ -41,6 +41,7 @@ fn source(node: &Node, problems: &mut Problems) -> Option<Request> {
                 let hint = match &**text {
                     "tuned" => "name the profile: `tuned: throughput-performance`",
                     "declared" => "name the file: `declared: /etc/driftd/kernel.yaml`",
+                    "git" => "name it: `git: { repository: /srv/infra.git, path: hosts/db/kernel.yaml }`",
                     _ => "the kind comes first: `declared: /etc/driftd/kernel.yaml`",
                 };
                 problems.push(node.span, quoted(text), Wrong::new(WANTED).hint(hint));
@@ -62,8 +63,12 @@ fn source(node: &Node, problems: &mut Problems) -> Option<Request> {
 }
 
 fn named(entry: &Entry, problems: &mut Problems) -> Option<Request> {
+    if &*entry.name.text == "git" {
+        return git::git(entry, problems).map(|git| Request::Git(git.into()));
+    }
     let Some((_, kind)) = KINDS.iter().find(|(name, _)| *name == &*entry.name.text) else {
-        scalar::unknown(&entry.name, "a kind of source", &KINDS.map(|(name, _)| name), problems);
+        let known = ["sysctl.d", "procps", "tuned", "declared", "git"];
+        scalar::unknown(&entry.name, "a kind of source", &known, problems);
         return None;
     };
     let path = match kind {
@@ -131,7 +136,7 @@ declared:
             "declared_from:\n- tuned\n- tuned: a/b\n- sysctl: /x\n- declared: kernel.yaml\n- [a]\n- git\n";
         let problems = parse("f", text).unwrap_err();
         insta::assert_snapshot!(problems.render(false), @r#"
-        error: found `tuned`, wanted a source: `sysctl.d`, `procps`, `sysctl.d: PATH`, `procps: PATH`, `tuned: NAME`, `declared: FILE`
+        error: found `tuned`, wanted a source: `sysctl.d`, `procps`, `sysctl.d: PATH`, `procps: PATH`, `tuned: NAME`, `declared: FILE`, `git: {…}`
          --> f:2:3
           |
         2 | - tuned
@@ -159,19 +164,19 @@ declared:
         5 | - declared: kernel.yaml
           |             ^^^^^^^^^^^
 
-        error: found a list, wanted a source: `sysctl.d`, `procps`, `sysctl.d: PATH`, `procps: PATH`, `tuned: NAME`, `declared: FILE`
+        error: found a list, wanted a source: `sysctl.d`, `procps`, `sysctl.d: PATH`, `procps: PATH`, `tuned: NAME`, `declared: FILE`, `git: {…}`
          --> f:6:3
           |
         6 | - [a]
           |   ^^
 
-        error: found `git`, wanted a source: `sysctl.d`, `procps`, `sysctl.d: PATH`, `procps: PATH`, `tuned: NAME`, `declared: FILE`
+        error: found `git`, wanted a source: `sysctl.d`, `procps`, `sysctl.d: PATH`, `procps: PATH`, `tuned: NAME`, `declared: FILE`, `git: {…}`
          --> f:7:3
           |
         7 | - git
           |   ^^^
           |
-          = hint: the kind comes first: `declared: /etc/driftd/kernel.yaml`
+          = hint: name it: `git: { repository: /srv/infra.git, path: hosts/db/kernel.yaml }`
 
         6 mistakes in f
         "#);

@@ -33,6 +33,7 @@ impl Credential {
             files,
             only: Only::default(),
             require_dated: false,
+            declared: false,
         }
     }
 }

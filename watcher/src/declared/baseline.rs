@@ -1,6 +1,6 @@
 //! All that is declared, every side remembered, and what two sources disagree about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Declaration;
 use crate::model::{Expectation, Key, Quantity, Value};
@@ -9,6 +9,8 @@ use crate::model::{Expectation, Key, Quantity, Value};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Baseline {
     keys: BTreeMap<Key, Vec<Declaration>>,
+    /// Keys that a later declaration of their counterpart sets to 0.
+    undone: BTreeSet<Key>,
 }
 
 /// Two sources that disagree about a key.
@@ -23,16 +25,40 @@ pub struct Conflict<'b> {
 impl Baseline {
     /// The baseline of these declarations, in the order in which they are applied: the later wins.
     pub fn new(declarations: impl IntoIterator<Item = Declaration>) -> Baseline {
-        let mut keys: BTreeMap<Key, Vec<Declaration>> = BTreeMap::new();
-        for declaration in declarations {
-            keys.entry(declaration.key.clone()).or_default().push(declaration);
-        }
-        Baseline { keys }
+        let mut baseline = Baseline::default();
+        baseline.then(declarations);
+        baseline
     }
 
-    /// What holds for each key.
+    /// Lets these declarations come after all the others.
+    pub fn then(&mut self, declarations: impl IntoIterator<Item = Declaration>) {
+        for declaration in declarations {
+            if let Some(other) = declaration.key.counterpart()
+                && sets(&declaration)
+            {
+                self.undone.remove(&declaration.key);
+                if self.in_force_of(&other).is_some_and(sets) {
+                    self.undone.insert(other);
+                }
+            }
+            self.keys.entry(declaration.key.clone()).or_default().push(declaration);
+        }
+    }
+
+    /// What holds for each key. Of two keys of which the kernel lets only one count, as `vm.dirty_bytes` and
+    /// `vm.dirty_ratio`, that is the one that is declared last: applying it sets the other to 0.
     pub fn in_force(&self) -> impl Iterator<Item = &Declaration> {
-        self.keys.values().filter_map(|chain| chain.last())
+        let holds = |(key, _): &(&Key, &Vec<Declaration>)| !self.undone.contains(*key);
+        self.keys.iter().filter(holds).filter_map(|(_, chain)| chain.last())
+    }
+
+    /// Whether what is declared for a key is undone by a later declaration of its counterpart.
+    pub fn is_undone(&self, key: &Key) -> bool {
+        self.undone.contains(key)
+    }
+
+    fn in_force_of(&self, key: &Key) -> Option<&Declaration> {
+        self.keys.get(key)?.last()
     }
 
     /// Everything that is declared for a key: the last one holds, and overrides those before it. Empty where nothing is.
@@ -45,6 +71,11 @@ impl Baseline {
     pub fn conflicts(&self) -> Vec<Conflict<'_>> {
         self.keys.values().filter_map(|chain| conflict(chain)).collect()
     }
+}
+
+/// Whether a declaration gives one of two counterparts a value, so that the other has none.
+fn sets(declaration: &Declaration) -> bool {
+    matches!(&declaration.expectation, Expectation::Equal(value) if Value::canonical(&declaration.key, value).as_str() != "0")
 }
 
 fn conflict(chain: &[Declaration]) -> Option<Conflict<'_>> {
@@ -81,6 +112,8 @@ pub(super) fn agree(key: &Key, a: &Expectation, b: &Expectation) -> bool {
             };
             below(a, d) && below(c, b)
         }
+        // What the other key is then, nobody can tell.
+        (Expectation::Share { .. }, _) | (_, Expectation::Share { .. }) => true,
         (a, b) => a == b,
     }
 }
@@ -128,6 +161,35 @@ mod tests {
         assert_eq!(lines(baseline.in_force().collect()), [2]);
         assert_eq!(lines(baseline.explain(&key).iter().collect()), [1, 2]);
         assert!(baseline.explain(&"vm.max_map_count".parse().unwrap()).is_empty());
+    }
+
+    #[test]
+    fn of_two_counterparts_the_one_that_is_declared_last_holds() {
+        let of = |line: usize, key: &str, value: &str| Declaration {
+            key: key.parse().unwrap(),
+            ..equal("a", line, value)
+        };
+        for (lines, wanted) in [
+            (&[("vm.dirty_ratio", "20"), ("vm.dirty_bytes", "1048576")][..], "vm.dirty_bytes"),
+            (&[("vm.dirty_bytes", "1048576"), ("vm.dirty_ratio", "20")], "vm.dirty_ratio"),
+            (
+                &[("vm.dirty_ratio", "20"), ("vm.dirty_bytes", "1"), ("vm.dirty_ratio", "30")],
+                "vm.dirty_ratio",
+            ),
+            // That the other is 0 is what the kernel makes of it anyway.
+            (&[("vm.dirty_ratio", "20"), ("vm.dirty_bytes", "0")], "vm.dirty_bytes vm.dirty_ratio"),
+            (&[("vm.dirty_bytes", "0"), ("vm.dirty_ratio", "20")], "vm.dirty_bytes vm.dirty_ratio"),
+            (
+                &[("vm.dirty_ratio", "20"), ("vm.dirty_background_bytes", "1")],
+                "vm.dirty_background_bytes vm.dirty_ratio",
+            ),
+        ] {
+            let lines = lines.iter().enumerate().map(|(line, (key, value))| of(line, key, value));
+            let baseline = Baseline::new(lines);
+            let holds: Vec<String> =
+                baseline.in_force().map(|declaration| declaration.key.to_string()).collect();
+            assert_eq!(holds.join(" "), wanted);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Baseline, Declaration, baseline::agree};
-use crate::model::{Expectation, Key, Rule, Severity, Source, Value};
+use crate::model::{Expectation, Key, Remedy, Rule, Severity, Source, Value};
 
 /// The rule under which a key is judged that no rule of the configuration names. One name for all sources, so that a
 /// finding stays what it is when another file comes to declare its key.
@@ -56,9 +56,8 @@ pub fn compose(rules: &[Rule], baseline: &Baseline) -> Composed {
     for declaration in baseline.in_force() {
         let key = &declaration.key;
         let mut of_rule = named.get(key).cloned().unwrap_or_default();
-        let path = key.path();
-        let meant = |rule: &Rule| rule.patterns.iter().any(|p| p.matches(path.trim_start_matches('/')));
-        of_rule.extend(patterned.iter().filter(|place| rules.get(**place).is_some_and(meant)));
+        of_rule
+            .extend(patterned.iter().filter(|place| rules.get(**place).is_some_and(|rule| rule.means(key))));
         let mut is_named = false;
         for place in of_rule {
             let Some(rule) = rules.get(place).filter(|_| taken.insert((place, key))) else { continue };
@@ -67,6 +66,7 @@ pub fn compose(rules: &[Rule], baseline: &Baseline) -> Composed {
                 Expectation::Captured(margin) => own.push(Rule {
                     expectation: near(declaration, margin.as_ref()),
                     source: declaration.source.clone(),
+                    commit: declaration.commit.clone(),
                     if_absent: Some(rule.if_absent.unwrap_or(declaration.if_absent)),
                     keys: vec![key.clone()],
                     patterns: Vec::new(),
@@ -132,7 +132,11 @@ fn declared(name: &Arc<str>, declaration: &Declaration) -> Rule {
         severity: Severity::default(),
         hold: std::time::Duration::ZERO,
         settle: Rule::DEFAULT_SETTLE,
+        mute: None,
+        // What a source declares comes from outside, and never with a remedy.
+        remedy: Remedy::Notify,
         source: declaration.source.clone(),
+        commit: declaration.commit.clone(),
     }
 }
 
@@ -163,7 +167,10 @@ mod tests {
             severity: Severity::Critical,
             hold: std::time::Duration::ZERO,
             settle: Rule::DEFAULT_SETTLE,
+            mute: None,
+            remedy: Remedy::Notify,
             source: Source { file: "r".into(), line: 1 },
+            commit: None,
         }
     }
 

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use serde::Serialize;
 
-use super::{Target, sysctl::Applier};
+use super::{Git, Target, sysctl::Applier};
 use crate::model::{Expectation, IfAbsent, Key, Revision, Source};
 
 /// What kind of file declares.
@@ -29,6 +29,16 @@ impl Kind {
             Kind::Tuned | Kind::Declared => None,
         }
     }
+
+    /// What a file is, by its name, where nobody says: `*.yaml` and `*.yml` are maps of values, `tuned*.conf` is a profile,
+    /// all else sysctl.d.
+    pub fn of_name(name: &str) -> Kind {
+        match name.rsplit_once('.') {
+            Some((_, "yaml" | "yml")) => Kind::Declared,
+            Some((stem, "conf")) if stem.starts_with("tuned") => Kind::Tuned,
+            _ => Kind::SysctlD,
+        }
+    }
 }
 
 /// One source, as it is asked for.
@@ -43,6 +53,8 @@ pub enum Request {
         /// Where it is; not below the root, but as this process sees it.
         path: std::path::PathBuf,
     },
+    /// Files of a Git repository, at the commit of a deployment.
+    Git(Arc<Git>),
 }
 
 /// What one line of a source says.

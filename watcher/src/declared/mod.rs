@@ -9,6 +9,8 @@
 
 mod baseline;
 mod compose;
+mod git;
+mod inline;
 mod line;
 mod order;
 mod resolve;
@@ -18,7 +20,11 @@ pub mod tuned;
 
 pub use baseline::{Baseline, Conflict};
 pub use compose::{Composed, DECLARED, Overruled, compose};
+pub use git::{Committed, CommittedFile, Git, Repository};
+pub use inline::inline;
 pub use line::{Declaration, Kind, Line, NotUnderstood, Parsed, Request, Says};
 pub use order::{Directory, SYSCTL_DIRECTORIES, sysctl_order};
+#[cfg(test)]
+pub use resolve::held;
 pub use resolve::resolve;
 pub use target::{Only, Target};

@@ -94,15 +94,22 @@ fn systemd(lines: &[Line], matching: &mut impl FnMut(&Pattern, Only) -> Vec<Key>
     declarations
 }
 
+/// What holds in the end on a host that has these keys.
+#[cfg(test)]
+pub fn held(kind: Kind, lines: &[Line], keys: &[Key]) -> std::collections::BTreeMap<Key, String> {
+    let matching =
+        |pattern: &Pattern, _: Only| keys.iter().filter(|key| pattern.means(key)).cloned().collect();
+    let value = |declaration: Declaration| match declaration.expectation {
+        crate::model::Expectation::Equal(value) => (declaration.key, value.to_string()),
+        other => panic!("{other:?}"),
+    };
+    resolve(kind, lines, matching).into_iter().map(value).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::{
-        declared::sysctl::{self, Applier},
-        model::Expectation,
-    };
+    use crate::declared::sysctl::{self, Applier};
 
     const KEYS: [&str; 4] = ["net.a.all.x", "net.a.eth0.x", "net.a.eth1.x", "net.b.y"];
 
@@ -111,15 +118,7 @@ mod tests {
         let applier = if kind == Kind::Procps { Applier::Procps } else { Applier::Systemd };
         let parsed = sysctl::parse(applier, &"s".into(), &"f".into(), text);
         let keys: Vec<Key> = KEYS.iter().map(|key| key.parse().unwrap()).collect();
-        let matching = |pattern: &Pattern, _: Only| {
-            let matches = |key: &&Key| pattern.matches(key.path().trim_start_matches('/'));
-            keys.iter().filter(matches).cloned().collect()
-        };
-        let mut held = BTreeMap::new();
-        for Declaration { key, expectation, .. } in resolve(kind, &parsed.lines, matching) {
-            let Expectation::Equal(value) = expectation else { panic!("{expectation:?}") };
-            held.insert(key.to_string(), value);
-        }
+        let held = super::held(kind, &parsed.lines, &keys);
         held.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
     }
 

@@ -81,23 +81,30 @@ fn read(applier: Applier, line: &str) -> Result<(Target, Says, IfAbsent), String
         }
         return Ok((target, Says::Exclude, IfAbsent::Drift));
     };
-    check_value(&target, value)?;
+    let value = applied(&target, value)?;
     let if_absent = if minus { IfAbsent::Ignore } else { IfAbsent::Drift };
     Ok((target, Says::Expect(Expectation::Equal(value.into())), if_absent))
 }
 
-/// Refuses what is meant as a comment and is not one: all of it is written, and what the kernel makes of that depends
-/// on the key.
-fn check_value(target: &Target, value: &str) -> Result<(), String> {
-    let literal = matches!(target, Target::Key(key) if key.is_literal());
-    let mut before = ' ';
-    for char in value.chars() {
-        if is_space(before) && ['#', ';'].contains(&char) && !literal {
-            return Err(format!("`{char}` after a value begins no comment; put it on a line of its own"));
-        }
-        before = char;
+/// What the kernel makes of a value with something behind it that is meant as a comment and is none: all of it is written.
+/// A sysctl of numbers takes those before it and passes over the rest (`proc_get_long`, kernel/sysctl.c; seen with both
+/// programs, and no error told). What any other does depends on the key.
+fn applied<'v>(target: &Target, value: &'v str) -> Result<&'v str, String> {
+    if matches!(target, Target::Key(key) if key.is_literal()) {
+        return Ok(value);
     }
-    Ok(())
+    let mut before = ' ';
+    let found = value
+        .char_indices()
+        .find(|(_, char)| is_space(std::mem::replace(&mut before, *char)) && ['#', ';'].contains(char));
+    let Some((at, char)) = found else { return Ok(value) };
+    let numbers = value.get(..at).unwrap_or_default().trim_end_matches(is_space);
+    match !numbers.is_empty()
+        && numbers.split(is_space).all(|word| word.is_empty() || word.parse::<i64>().is_ok())
+    {
+        true => Ok(numbers),
+        false => Err(format!("`{char}` after a value begins no comment; put it on a line of its own")),
+    }
 }
 
 #[cfg(test)]
@@ -142,6 +149,11 @@ mod tests {
         check("- vm.swappiness = 10", &["1 vm.swappiness = 10, if it is there"]);
         check("net.ipv4.tcp_rmem = 4096\t131072  6291456", &["1 net.ipv4.tcp_rmem = 4096\t131072  6291456"]);
         check("kernel.core_pattern = |/bin/x %p=%e # a", &["1 kernel.core_pattern = |/bin/x %p=%e # a"]);
+        check("vm.swappiness = 10 # less", &["1 vm.swappiness = 10"]);
+        check(
+            "net.ipv4.tcp_rmem = 4096\t131072  6291456 ; more",
+            &["1 net.ipv4.tcp_rmem = 4096\t131072  6291456"],
+        );
         check("net.ipv4.ip_local_reserved_ports =", &["1 net.ipv4.ip_local_reserved_ports = "]);
         check("kernel.panic = 1 \\\n", &["1 kernel.panic = 1 \\"]);
     }
@@ -164,10 +176,14 @@ mod tests {
         check("= 5", &["1 = 5: no name of a key stands there"]);
         check("[sysctl]", &["1 [sysctl]: a section; a TuneD profile is read with `--source tuned`"]);
         check(
-            "vm.swappiness = 10 # less",
+            "net.core.default_qdisc = fq # fair",
             &[
-                "1 vm.swappiness = 10 # less: `#` after a value begins no comment; put it on a line of its own",
+                "1 net.core.default_qdisc = fq # fair: `#` after a value begins no comment; put it on a line of its own",
             ],
+        );
+        check(
+            "vm.swappiness = # 10",
+            &["1 vm.swappiness = # 10: `#` after a value begins no comment; put it on a line of its own"],
         );
         check(
             "/proc/sys/vm/swappiness = 10",

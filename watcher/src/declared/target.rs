@@ -28,9 +28,7 @@ impl Target {
     /// # Errors
     /// Why it is none.
     pub fn parse(text: &str) -> Result<Target, &'static str> {
-        // Behind the colon brackets are a column, and `/proc/[pid]/stat` is a name.
-        let place = text.split(':').next().unwrap_or_default();
-        match Pattern::is_glob(place) && !place.starts_with("/proc/[pid]/") {
+        match Pattern::is_one(text) {
             true => Target::pattern(text, Only::All),
             false => Ok(Target::Key(text.parse().map_err(|invalid: InvalidKey| invalid.wanted)?)),
         }

@@ -1,21 +1,16 @@
-//! The ledger: which announcement is news, which is a retry, which is refused.
+//! The ledger: what is in force and what is under way, for each application, and how an announcement moves it.
 
-use std::{collections::VecDeque, time::Duration};
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
+use super::messages::Messages;
 use crate::model::{
-    Announcement, Boottime, Delivered, Deployment, DeploymentId, Now, Phase, Refusal, Revision,
+    Announcement, Boottime, Delivered, Deployment, DeploymentId, Now, Phase, Refusal, Revision, Values,
 };
 
-/// How far a dated message may be from now, either way (Standard Webhooks, "reference tolerance").
-pub const FRESH: SignedDuration = SignedDuration::from_mins(5);
-
-/// How long an identical message without id and date is a retry; later it is a new deployment.
-const RETRY: SignedDuration = SignedDuration::from_mins(10);
-
-/// How many messages are remembered. More than that many within five minutes come from no pipeline.
-const REMEMBERED: usize = 1024;
+/// How many deployments are in force at the most: more applications than that are on no host.
+const IN_FORCE: usize = 1024;
 
 /// What an announcement leads to.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,52 +53,44 @@ pub struct Ledger {
     in_force: Vec<Deployment>,
     /// One for each application, the last opened last.
     windows: Vec<Window>,
-    delivered: VecDeque<Delivered>,
+    messages: Messages,
 }
 
 impl Ledger {
     /// A ledger with what an earlier run left: deployments in force and messages taken, oldest first. A window stays
     /// open for `timeout` without a word.
     pub fn new(timeout: Duration, in_force: Vec<Deployment>, delivered: Vec<Delivered>) -> Ledger {
-        let skip = delivered.len().saturating_sub(REMEMBERED);
-        Ledger {
-            timeout,
-            in_force,
-            windows: Vec::new(),
-            delivered: delivered.into_iter().skip(skip).collect(),
-        }
+        Ledger { timeout, in_force, windows: Vec::new(), messages: Messages::new(delivered) }
     }
 
-    /// Opens the window of an earlier run again, for what is left of its time.
+    /// Opens the window of an earlier run again, for what is left of its time. The one that began last comes last.
     pub fn reopen(&mut self, deployment: Deployment, started: Timestamp, now: Now) {
         let passed = Duration::try_from(now.wall.duration_since(started)).unwrap_or_default();
         let until = now.boot.after(self.timeout.saturating_sub(passed));
+        // One that was replaced had no word that ended it.
+        self.windows.retain(|w| w.deployment.whose() != deployment.whose());
         self.windows.push(Window { deployment, until });
     }
 
     /// Takes an announcement. `id` is the name of the deployment, if it is a new one.
     pub fn announce(&mut self, announcement: &Announcement, id: DeploymentId, now: Now) -> Outcome {
-        match self.earlier(announcement, now.wall) {
+        match self.messages.earlier(announcement, now.wall) {
             Ok(None) => {}
             Ok(Some(earlier)) => return Outcome::Known(earlier),
             Err(refusal) => return Outcome::Refused(refusal),
         }
-        if let Some(timestamp) = announcement.timestamp
-            && now.wall.duration_since(timestamp).abs() > FRESH
-        {
-            return Outcome::Refused(Refusal::Stale { timestamp });
-        }
-        let same = |d: &Deployment| d.app == announcement.app && d.environment == announcement.environment;
+        let same = |d: &Deployment| d.whose() == announcement.whose();
         let in_force = self.in_force.iter().find(|d| same(d) && d.commit == announcement.commit).cloned();
-        let window = self.windows.iter().position(|w| same(&w.deployment));
-        let under_way = window
-            .and_then(|at| self.windows.get(at))
-            .filter(|w| w.deployment.commit == announcement.commit)
-            .map(|w| w.deployment.clone());
-        let failed_before = match window {
-            None => self.failed_before(announcement),
+        let has_window = self.windows.iter().any(|w| same(&w.deployment));
+        // The end of one commit says nothing of another that is being delivered meanwhile.
+        let under_way = self.window_of(announcement).cloned();
+        let failed_before = match under_way {
+            None => self.messages.failed_before(announcement),
             Some(_) => None,
         };
+        // The revision in force with other values is no news to the commit's history, and moves the baseline.
+        let declared = announcement.declared.clone().unwrap_or_default();
+        let in_force_as_it_is = in_force.as_ref().is_some_and(|d| d.declared == declared);
         let known = under_way.clone().or(in_force.clone());
         let mut deployment = known.unwrap_or_else(|| Deployment {
             id,
@@ -112,97 +99,72 @@ impl Ledger {
             environment: announcement.environment.clone(),
             repo: None,
             undated: announcement.id.is_none() && announcement.timestamp.is_none(),
+            declared: Values::default(),
+            announced: false,
         });
+        // The longer name of a commit says more.
+        if deployment.commit.as_str().len() < announcement.commit.as_str().len() {
+            deployment.commit = announcement.commit.clone();
+        }
+        deployment.announced |= announcement.phase == Phase::Started;
         // Of the messages about one deployment not each may say it.
         deployment.repo = announcement.repo.clone().or(deployment.repo);
         if let Some(earlier) = failed_before {
-            self.remember(announcement, earlier.clone(), now.wall);
+            self.messages.remember(announcement, earlier.clone(), now.wall);
             return Outcome::Known(earlier);
         }
-        self.remember(announcement, deployment.id.clone(), now.wall);
+        self.messages.remember(announcement, deployment.id.clone(), now.wall);
         match announcement.phase {
             Phase::Started => {
-                if let Some(at) = window {
-                    self.windows.remove(at);
-                }
+                self.windows.retain(|w| !same(&w.deployment));
                 let until = now.boot.after(self.timeout);
                 self.windows.push(Window { deployment: deployment.clone(), until });
                 Outcome::Started(deployment)
             }
-            Phase::Finished if under_way.is_none() && window.is_none() && in_force.is_some() => {
+            Phase::Finished if under_way.is_none() && !has_window && in_force_as_it_is => {
                 Outcome::Known(deployment.id)
             }
             Phase::Finished => {
-                if let Some(at) = window {
-                    self.windows.remove(at);
-                }
-                self.in_force.retain(|d| d.app != deployment.app || d.environment != deployment.environment);
+                self.close(under_way.as_ref());
+                deployment.declared = declared;
+                self.in_force.retain(|d| !same(d));
                 self.in_force.push(deployment.clone());
+                self.forget_old();
                 Outcome::Finished(deployment)
             }
             Phase::Failed => {
-                if let Some(at) = window {
-                    self.windows.remove(at);
-                }
+                self.close(under_way.as_ref());
                 Outcome::Failed(deployment)
             }
         }
     }
 
-    /// The deployment of the same message, if it came before.
-    fn earlier(&self, new: &Announcement, now: Timestamp) -> Result<Option<DeploymentId>, Refusal> {
-        // One run of a pipeline may deliver several applications under one id.
-        let same = |old: &&Delivered| {
-            old.phase == new.phase && old.app == new.app && old.environment == new.environment
-        };
-        for old in self.delivered.iter().rev().filter(same) {
-            match (&new.id, &old.id) {
-                (Some(id), Some(earlier)) if id == earlier => {
-                    return match old.commit == new.commit {
-                        true => Ok(Some(old.deployment.clone())),
-                        false => Err(Refusal::IdReused(id.clone())),
-                    };
-                }
-                (None, None)
-                    if old.digest == new.digest
-                        && (new.timestamp.is_some() || now.duration_since(old.at).abs() <= RETRY) =>
-                {
-                    return Ok(Some(old.deployment.clone()));
-                }
-                _ => {}
-            }
+    /// Forgets the deployment that was delivered first, where there are more than may be; one with values of its own last.
+    fn forget_old(&mut self) {
+        if self.in_force.len() > IN_FORCE {
+            let at =
+                self.in_force.iter().take(IN_FORCE).position(|d| d.declared.is_empty()).unwrap_or_default();
+            let forgotten = self.in_force.remove(at);
+            tracing::warn!(
+                "more than {IN_FORCE} applications and environments are delivered to this host: that {} was delivered for {} is forgotten",
+                forgotten.commit,
+                forgotten.app.as_deref().unwrap_or("none")
+            );
         }
-        Ok(None)
     }
 
-    /// The deployment that failed with the message before, where this one says that it failed again. A controller that
-    /// tries for ever says so for ever, and only the first time is news.
-    fn failed_before(&self, new: &Announcement) -> Option<DeploymentId> {
-        let same = |old: &&Delivered| old.app == new.app && old.environment == new.environment;
-        let last = self.delivered.iter().rev().find(same)?;
-        let again = new.phase == Phase::Failed && last.phase == Phase::Failed && last.commit == new.commit;
-        again.then(|| last.deployment.clone())
+    fn close(&mut self, under_way: Option<&Deployment>) {
+        self.windows.retain(|w| under_way.is_none_or(|ended| w.deployment.id != ended.id));
     }
 
-    fn remember(&mut self, announcement: &Announcement, deployment: DeploymentId, at: Timestamp) {
-        if self.delivered.len() >= REMEMBERED {
-            self.delivered.pop_front();
-        }
-        self.delivered.push_back(Delivered {
-            id: announcement.id.clone(),
-            phase: announcement.phase,
-            commit: announcement.commit.clone(),
-            app: announcement.app.clone(),
-            environment: announcement.environment.clone(),
-            digest: announcement.digest,
-            at,
-            deployment,
-        });
+    /// The deployments in force that came with values, the last delivered last.
+    pub fn declaring(&self) -> impl Iterator<Item = &Deployment> {
+        self.in_force.iter().filter(|deployment| !deployment.declared.is_empty())
     }
 
     /// The message taken last: what is to be written down.
     pub fn last_delivered(&self) -> Option<&Delivered> {
-        self.delivered.back()
+        self.messages.last()
     }
 
     /// Closes one window whose time is over.
@@ -232,15 +194,27 @@ impl Ledger {
         self.in_force.last()
     }
 
+    /// The deployments in force, one for each application, the last delivered last.
+    pub fn all_in_force(&self) -> &[Deployment] {
+        &self.in_force
+    }
+
+    /// A deployment in force of which no message said that it began: what its deploy wrote cannot be told from drift.
+    pub fn unannounced(&self) -> Option<&Deployment> {
+        self.in_force.iter().find(|deployment| !deployment.announced)
+    }
+
     /// The deployment of a name, in force or under way.
     pub fn get(&self, id: &DeploymentId) -> Option<&Deployment> {
         self.in_force.iter().chain(self.windows.iter().map(|w| &w.deployment)).find(|d| d.id == *id)
     }
 
-    /// The deployment whose window an announcement is about: that of its application and environment.
+    /// The deployment whose window an announcement is about: that of its application, environment and commit.
     pub fn window_of(&self, announcement: &Announcement) -> Option<&Deployment> {
         let windows = self.windows.iter().map(|w| &w.deployment);
-        windows.into_iter().find(|d| d.app == announcement.app && d.environment == announcement.environment)
+        windows
+            .into_iter()
+            .find(|d| d.whose() == announcement.whose() && d.commit.may_be(&announcement.commit))
     }
 
     /// Whether a deployment's window is open.
@@ -255,195 +229,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn now(secs: i64) -> Now {
-        Now {
-            boot: Boottime { nanos: secs as u64 * 1_000_000_000 },
-            wall: Timestamp::from_second(1_000_000 + secs).unwrap(),
-        }
-    }
-
-    fn message(commit: &str, phase: Phase) -> Announcement {
-        let mut digest = [phase as u8; 32];
-        digest[..6].copy_from_slice(commit.as_bytes());
-        Announcement {
-            commit: commit.parse().unwrap(),
-            app: Some("web".into()),
-            phase,
-            id: None,
-            timestamp: None,
-            environment: None,
-            reference: None,
-            repo: None,
-            digest,
-        }
-    }
-
-    fn finished(commit: &str) -> Announcement {
-        message(commit, Phase::Finished)
-    }
-
-    fn with_id(id: &str, message: Announcement) -> Announcement {
-        Announcement { id: Some(id.into()), ..message }
-    }
-
-    /// Announces each message at its second; the id of the n-th is `n`. Gives each outcome in short.
-    fn course(messages: &[(i64, Announcement)]) -> (Ledger, Vec<String>) {
-        let mut ledger = Ledger::new(Duration::from_secs(900), Vec::new(), Vec::new());
-        let mut outcomes = Vec::new();
-        for (n, (secs, message)) in messages.iter().enumerate() {
-            let outcome = ledger.announce(message, DeploymentId(n.to_string().into()), now(*secs));
-            outcomes.push(match outcome {
-                Outcome::Started(d) => format!("started {}", d.id),
-                Outcome::Finished(d) => format!("finished {}", d.id),
-                Outcome::Failed(d) => format!("failed {}", d.id),
-                Outcome::Known(id) => format!("known {id}"),
-                Outcome::Refused(Refusal::Stale { .. }) => "stale".into(),
-                Outcome::Refused(Refusal::IdReused(_)) => "reused".into(),
-            });
-        }
-        (ledger, outcomes)
-    }
-
-    #[track_caller]
-    fn check(messages: &[(i64, Announcement)], wanted: &[&str]) {
-        assert_eq!(course(messages).1, wanted);
-    }
-
-    #[test]
-    fn the_same_id_again_is_a_retry_whatever_its_date() {
-        let message = with_id("run-1", finished("aaaaaa"));
-        let later = Announcement { timestamp: Some(now(4000).wall), digest: [9; 32], ..message.clone() };
-        check(&[(0, message.clone()), (5, message), (4000, later)], &["finished 0", "known 0", "known 0"]);
-        let other = with_id("run-1", finished("bbbbbb"));
-        check(&[(0, with_id("run-1", finished("aaaaaa"))), (5, other)], &["finished 0", "reused"]);
-    }
-
-    #[test]
-    fn one_id_may_name_a_run_that_delivers_several_applications() {
-        let other = Announcement { app: Some("db".into()), ..finished("aaaaaa") };
-        check(
-            &[(0, with_id("run-1", finished("aaaaaa"))), (5, with_id("run-1", other))],
-            &["finished 0", "finished 1"],
-        );
-    }
-
-    #[test]
-    fn one_id_may_name_a_run_through_its_phases() {
-        check(
-            &[
-                (0, with_id("run-1", message("aaaaaa", Phase::Started))),
-                (9, with_id("run-1", finished("aaaaaa"))),
-            ],
-            &["started 0", "finished 0"],
-        );
-    }
-
-    #[test]
-    fn an_undated_message_is_a_retry_for_ten_minutes_and_rolls_back_later() {
-        let (a, b) = (finished("aaaaaa"), finished("bbbbbb"));
-        check(
-            &[(0, a.clone()), (60, b), (300, a.clone()), (601, a)],
-            &["finished 0", "finished 1", "known 0", "finished 3"],
-        );
-    }
-
-    #[test]
-    fn the_revision_in_force_is_no_new_deployment() {
-        let again = with_id("run-2", finished("aaaaaa"));
-        check(&[(0, with_id("run-1", finished("aaaaaa"))), (5, again)], &["finished 0", "known 0"]);
-    }
-
-    #[test]
-    fn a_dated_message_counts_within_five_minutes() {
-        let dated = |secs, digest| Announcement {
-            timestamp: Some(now(secs).wall),
-            digest: [digest; 32],
-            ..finished("aaaaaa")
-        };
-        check(
-            &[(301, dated(0, 1)), (0, dated(301, 2)), (300, dated(0, 3)), (299, dated(0, 3))],
-            &["stale", "stale", "finished 2", "known 2"],
-        );
-    }
-
-    #[test]
-    fn a_window_pins_to_its_own_commit_until_it_ends_or_times_out() {
-        let (mut ledger, _) = course(&[(0, finished("aaaaaa")), (10, message("bbbbbb", Phase::Started))]);
-        let pin = ledger.pin();
-        assert_eq!((pin.commit.unwrap().as_str(), pin.in_window), ("bbbbbb", true));
-        assert_eq!(ledger.time_out(now(909).boot), None);
-        assert_eq!(ledger.deadline(), Some(now(910).boot));
-        assert_eq!(ledger.time_out(now(910).boot).unwrap().commit.as_str(), "bbbbbb");
-        let pin = ledger.pin();
-        assert_eq!((pin.commit.unwrap().as_str(), pin.in_window), ("aaaaaa", false));
-    }
-
-    #[test]
-    fn a_deploy_that_failed_leaves_the_one_before_in_force() {
-        let (ledger, outcomes) = course(&[
-            (0, finished("aaaaaa")),
-            (10, message("bbbbbb", Phase::Started)),
-            (20, message("bbbbbb", Phase::Failed)),
-        ]);
-        assert_eq!(outcomes, ["finished 0", "started 1", "failed 1"]);
-        assert_eq!(ledger.pin().commit.unwrap().as_str(), "aaaaaa");
-        assert!(!ledger.pin().in_window);
-    }
-
-    #[test]
-    fn the_repository_is_that_of_the_last_message_that_named_one() {
-        let of = |repo: Option<&str>, message| Announcement { repo: repo.map(Into::into), ..message };
-        let (ledger, _) = course(&[
-            (0, of(Some("acme/old"), message("aaaaaa", Phase::Started))),
-            (10, of(Some("acme/web"), message("aaaaaa", Phase::Finished))),
-        ]);
-        assert_eq!(ledger.in_force().unwrap().repo.as_deref(), Some("acme/web"));
-        let (ledger, _) = course(&[
-            (0, of(Some("acme/web"), message("aaaaaa", Phase::Started))),
-            (10, of(None, message("aaaaaa", Phase::Finished))),
-        ]);
-        assert_eq!(ledger.in_force().unwrap().repo.as_deref(), Some("acme/web"));
-    }
-
-    #[test]
-    fn what_fails_again_without_having_begun_is_no_news_until_something_else_came() {
-        let failed = |id: &str, commit| with_id(id, message(commit, Phase::Failed));
-        check(
-            &[
-                (0, failed("1", "aaaaaa")),
-                (60, failed("2", "aaaaaa")),
-                (70, failed("3", "bbbbbb")),
-                (80, failed("4", "aaaaaa")),
-                (90, with_id("5", message("aaaaaa", Phase::Started))),
-                (95, failed("6", "aaaaaa")),
-                (99, failed("7", "aaaaaa")),
-            ],
-            &["failed 0", "known 0", "failed 2", "failed 3", "started 4", "failed 4", "known 4"],
-        );
-    }
-
-    #[test]
-    fn a_rollback_pins_back_and_the_revision_rolled_back_to_is_then_in_force() {
-        let (ledger, outcomes) = course(&[
-            (0, with_id("1", finished("aaaaaa"))),
-            (10, with_id("2", finished("bbbbbb"))),
-            (20, with_id("3", finished("aaaaaa"))),
-            (30, with_id("4", finished("aaaaaa"))),
-            (40, with_id("2", finished("bbbbbb"))),
-        ]);
-        assert_eq!(outcomes, ["finished 0", "finished 1", "finished 2", "known 2", "known 1"]);
-        assert_eq!(ledger.pin().commit.unwrap().as_str(), "aaaaaa");
-    }
-
-    #[test]
-    fn each_application_has_its_own_deployment_in_force() {
-        let other = Announcement { app: Some("db".into()), ..finished("bbbbbb") };
-        let again = with_id("x", finished("aaaaaa"));
-        let (ledger, outcomes) = course(&[(0, finished("aaaaaa")), (10, other), (20, again)]);
-        assert_eq!(outcomes, ["finished 0", "finished 1", "known 0"]);
-        assert_eq!(ledger.pin().commit.unwrap().as_str(), "bbbbbb", "the last delivered");
-    }
-}
+mod tests;

@@ -3,6 +3,8 @@
 
 mod ignored;
 mod ledger;
+mod messages;
 
 pub use ignored::Passed;
-pub use ledger::{FRESH, Ledger, Outcome, Pin};
+pub use ledger::{Ledger, Outcome, Pin};
+pub use messages::FRESH;

@@ -15,7 +15,10 @@ use super::{
     outcomes::Reason,
     senders::{Ignored, Unreadable},
 };
-use crate::{config::Sender, model::Refusal};
+use crate::{
+    config::Sender,
+    model::{Phase, Refusal},
+};
 
 /// What goes back over the wire.
 pub type Answer = Response<Full<Bytes>>;
@@ -127,6 +130,32 @@ impl Refused {
     pub fn undated(sender: &str) -> Refused {
         Refused::bad(format!(
             "the message has no time, and `{sender}` has `require_dated`\nhint: send a `timestamp` with it"
+        ))
+    }
+
+    /// An authentic message declares values, and its sender may not.
+    pub fn not_to_declare(sender: &str) -> Refused {
+        Refused::new(
+            Reason::Forbidden,
+            StatusCode::FORBIDDEN,
+            "these credentials may not deliver this; the log of the server says why",
+            format!(
+                "`declared` came with the message, and `{sender}` may not send it\nhint: leave it out, or set `declared: true` \
+                 for `{sender}` under `senders:` of `webhook`"
+            ),
+        )
+    }
+
+    /// A message that declares values has no time: who kept it could bring them back whenever he likes.
+    pub fn undated_values() -> Refused {
+        Refused::bad("the message has `declared` and no time\nhint: send a `timestamp` with it")
+    }
+
+    /// A message declares values before they are in force, or when they do not come into force.
+    pub fn early_values(phase: Phase) -> Refused {
+        Refused::bad(format!(
+            "the message has `declared` and the phase `{}`\nhint: send `declared` with the phase `finished`",
+            phase.as_str()
         ))
     }
 

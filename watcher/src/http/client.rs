@@ -1,4 +1,4 @@
-//! The client's side of the status socket, for `driftd status`.
+//! The client's side of the status socket, for `driftd status`, `alerts`, `revert` and `adopt`.
 
 use std::{
     io,
@@ -8,12 +8,17 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, client::conn::http1, header::HOST};
+use hyper::{Method, Request, StatusCode, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 
-use super::{answer::Said, reading::STATUS};
-use crate::model::Status;
+use super::{
+    answer::Said,
+    asking::{Done, REMEDIES},
+    reading::{RETRY, STATUS},
+};
+use crate::model::{Act, Key, Remedied, Status};
 
 /// For the whole of it. The daemon answers from memory, or says within 15 s that it cannot.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -66,9 +71,9 @@ pub enum ClientError {
         /// What it said.
         said: String,
     },
-    /// Its status is of another form than ours.
+    /// Its answer is of another form than ours.
     #[error(
-        "the status of the driftd on `{}` is not understood: {source}\nhint: is it of another version than this command?",
+        "the answer of the driftd on `{}` is not understood: {source}\nhint: is it of another version than this command?",
         .path.display()
     )]
     NotUnderstood {
@@ -84,16 +89,55 @@ pub enum ClientError {
 /// # Errors
 /// Nobody listens, this user may not ask, or no status came back within 20 s.
 pub async fn fetch_status(path: &Path) -> Result<Status, ClientError> {
-    timeout(LIMIT, fetch(path)).await.unwrap_or_else(|_| Err(ClientError::Silent(path.to_owned())))
+    ask(path, Method::GET, STATUS).await
 }
 
-async fn fetch(path: &Path) -> Result<Status, ClientError> {
+/// Asks the daemon that listens on this socket to send again what was given up, to one sink or to all; how many messages
+/// that is.
+///
+/// # Errors
+/// Nobody listens, this user may not ask, or no answer came back within 20 s.
+pub async fn retry_alerts(path: &Path, sink: Option<&str>) -> Result<usize, ClientError> {
+    let query: String = match sink {
+        Some(sink) => form_urlencoded::Serializer::new("?".to_owned()).append_pair("sink", sink).finish(),
+        None => String::new(),
+    };
+    let requeued: Requeued = ask(path, Method::POST, &format!("{RETRY}{query}")).await?;
+    Ok(requeued.requeued)
+}
+
+#[derive(Deserialize)]
+struct Requeued {
+    requeued: usize,
+}
+
+/// Asks the daemon that listens on this socket for a remedy of a key; what was done, or with `dry_run` would be.
+///
+/// # Errors
+/// Nobody listens, this user may not ask, it is not done ([`ClientError::Refused`] with 409 says why), or no answer came back
+/// within 20 s.
+pub async fn ask_for(path: &Path, act: Act, key: &Key, dry_run: bool) -> Result<Vec<Remedied>, ClientError> {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("key", &key.to_string())
+        .append_pair("dry_run", if dry_run { "1" } else { "0" })
+        .finish();
+    let at = format!("{REMEDIES}{}?{query}", act.as_str());
+    let Done { remedies } = ask(path, Method::POST, &at).await?;
+    Ok(remedies)
+}
+
+async fn ask<T: DeserializeOwned>(path: &Path, method: Method, at: &str) -> Result<T, ClientError> {
+    let asked = timeout(LIMIT, fetch(path, method, at)).await;
+    asked.unwrap_or_else(|_| Err(ClientError::Silent(path.to_owned())))
+}
+
+async fn fetch<T: DeserializeOwned>(path: &Path, method: Method, at: &str) -> Result<T, ClientError> {
     let stream = UnixStream::connect(path).await.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NoDaemon(path.to_owned()),
         io::ErrorKind::PermissionDenied => ClientError::Denied(path.to_owned()),
         _ => ClientError::Unreachable { path: path.to_owned(), source },
     })?;
-    let (status, body) = answer(stream)
+    let (status, body) = answer(stream, method, at)
         .await
         .map_err(|error| ClientError::BrokenOff { path: path.to_owned(), reason: error.to_string() })?;
     if status != StatusCode::OK {
@@ -109,10 +153,15 @@ async fn fetch(path: &Path) -> Result<Status, ClientError> {
 }
 
 /// One request and its answer.
-async fn answer(stream: UnixStream) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
+async fn answer(
+    stream: UnixStream,
+    method: Method,
+    at: &str,
+) -> Result<(StatusCode, Bytes), Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // The host is a formality of HTTP/1.1: on a Unix socket there is none.
-    let request = Request::get(STATUS).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
+    let request =
+        Request::builder().method(method).uri(at).header(HOST, "localhost").body(Empty::<Bytes>::new())?;
     let asked = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = Limited::new(body, LONGEST).collect().await?.to_bytes();

@@ -3,7 +3,7 @@
 //! Pure. A list that is not there asks for nothing; one that is there is not met by a message that does not say.
 
 use super::senders::{Announced, Ignored, Workflow};
-use crate::config::{NamePattern, Only};
+use crate::{config::Only, model::NamePattern};
 
 /// Why a deployment does not count under these lists. Nothing where it does.
 pub fn why_not(only: &Only, announced: &Announced) -> Option<Ignored> {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     config::{self, Only, Proof, Sender},
-    model::Announcement,
+    model::{Announcement, Phase},
 };
 
 /// The path at which every sender is told by its headers; each has its own beneath it.
@@ -35,6 +35,7 @@ struct Credential {
     keys: Keys,
     only: Only,
     require_dated: bool,
+    declared: bool,
 }
 
 /// Why nobody can be let in as it is configured.
@@ -200,6 +201,17 @@ impl Asked<'_> {
         if known.require_dated && announcement.timestamp.is_none() {
             return Err(Refused::undated(&known.name));
         }
+        if announcement.declared.is_some() {
+            if !known.declared {
+                return Err(Refused::not_to_declare(&known.name));
+            }
+            if announcement.timestamp.is_none() {
+                return Err(Refused::undated_values());
+            }
+            if announcement.phase != Phase::Finished {
+                return Err(Refused::early_values(announcement.phase));
+            }
+        }
         // What one sender calls its messages is nothing to another.
         announcement.id = announcement.id.map(|id| format!("{}/{id}", known.name));
         opened(Opening::Announced(Box::new(announcement)))
@@ -239,6 +251,7 @@ impl Credential {
             keys,
             only: from.only.clone(),
             require_dated: from.require_dated,
+            declared: from.declared,
         })
     }
 }

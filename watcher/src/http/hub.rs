@@ -21,10 +21,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::{sync::watch, time::timeout};
 
-use self::{
-    kept::{Kept, Unkept},
-    report::Report,
-};
+use self::kept::{Kept, Unkept};
+pub use self::report::Report;
 use super::{
     HttpError, Secret,
     answer::{Answer, Refused, json},

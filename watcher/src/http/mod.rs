@@ -4,6 +4,7 @@
 //! hands it to the loop with a reply channel and says what came back.
 
 mod answer;
+mod asking;
 mod body;
 mod callers;
 mod client;
@@ -26,9 +27,10 @@ mod webhook;
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-pub use client::{ClientError, fetch_status};
+pub use asking::{Asked, Asking};
+pub use client::{ClientError, ask_for, fetch_status, retry_alerts};
 pub use door::{Door, DoorError, Opened, Opening, PATH};
-pub use hub::Hub;
+pub use hub::{Hub, Report};
 pub use outcomes::Outcomes;
 pub use reading::{Pages, Query, Reading};
 pub use secrets::{Secret, SecretError};

@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use strum::VariantArray;
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -20,7 +22,7 @@ pub enum Outcome {
 }
 
 /// Why a request is refused: one class for what has one cure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Reason {
     /// No proof, or a wrong one.
     Unsigned,
@@ -45,20 +47,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// All of them.
-    pub const ALL: [Reason; 10] = [
-        Reason::Unsigned,
-        Reason::Forbidden,
-        Reason::Malformed,
-        Reason::Misdirected,
-        Reason::TooLong,
-        Reason::Slow,
-        Reason::Uninvited,
-        Reason::Silenced,
-        Reason::Busy,
-        Reason::Handshake,
-    ];
-
     /// The word for it, as in the metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -127,7 +115,7 @@ mod tests {
 
     #[test]
     fn each_outcome_has_a_count_and_a_word_of_its_own() {
-        let refused = Reason::ALL.map(Outcome::Refused);
+        let refused = Reason::VARIANTS.iter().copied().map(Outcome::Refused);
         let all: Vec<Outcome> = Outcome::SERVED.into_iter().chain(refused).collect();
         let outcomes = Outcomes::default();
         for (at, outcome) in all.iter().enumerate() {

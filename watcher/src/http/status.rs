@@ -1,4 +1,4 @@
-//! The status socket: what is there to read, on a Unix socket that only its owner can open.
+//! The status socket: what is there to read, and where a remedy is asked for, on a Unix socket that only its owner can open.
 //!
 //! Nothing here knows what is read, nor the state of the daemon.
 
@@ -16,11 +16,15 @@ use rustix::{
     fs::{Mode, fchmod},
     net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
 };
-use tokio::{net::UnixListener, sync::watch};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::watch,
+};
 use tokio_io_timeout::TimeoutStream;
 
 use super::{
     HttpError,
+    asking::{Asking, Peer},
     connection::{self, Limits, Seat},
     reading::{Guard, LIMITS as READING, Reading, STALL, answer},
 };
@@ -56,14 +60,21 @@ impl StatusSocket {
     }
 
     /// Serves until asked to stop, and removes the socket then.
-    pub async fn serve(self, reading: Arc<Reading>, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, reading: Arc<Reading>, asking: Asking, stop: watch::Receiver<bool>) {
         let StatusSocket { listener, path, limits } = self;
-        let serve = |(stream, _), seat: Seat| {
+        let serve = |(stream, _): (UnixStream, _), seat: Seat| {
             // Who may open the socket is root: none makes room for another.
             seat.keep();
-            let (reading, stop) = (reading.clone(), stop.clone());
+            let (reading, asking, stop) = (reading.clone(), asking.clone(), stop.clone());
+            let peer = Peer::of(&stream);
             async move {
-                let answer = |request| answer(&reading, request, &Guard::Socket, &limits);
+                let answer = async |request| match Asking::is_for(&request) {
+                    true => asking.answer(&request, peer, &limits).await,
+                    false if Asking::lets(&request, peer) => {
+                        answer(&reading, request, &Guard::Socket, &limits).await
+                    }
+                    false => Asking::refusal(),
+                };
                 let mut stream = Box::pin(TimeoutStream::new(stream));
                 stream.as_mut().set_write_timeout_pinned(Some(STALL));
                 if let Err(error) = connection::serve(stream, &limits, stop, answer).await {
@@ -113,21 +124,24 @@ fn bound(path: &Path) -> rustix::io::Result<std::os::unix::net::UnixListener> {
 mod tests {
     use std::{os::unix::fs::PermissionsExt, time::Duration};
 
-    use tokio::{net::UnixStream, sync::mpsc};
+    use rustix::process::geteuid;
+    use tokio::sync::mpsc;
 
     use super::{
         super::{
-            ClientError, Query, fetch_status,
+            Asked, ClientError, Query, ask_for, fetch_status,
             testing::{exchange, sample_status},
         },
         *,
     };
+    use crate::model::{Act, Key};
 
     struct Daemon {
         dir: tempfile::TempDir,
         stop: watch::Sender<bool>,
         serving: tokio::task::JoinHandle<()>,
         queries: mpsc::Receiver<Query>,
+        asked: mpsc::Receiver<Asked>,
     }
 
     impl Daemon {
@@ -137,8 +151,11 @@ mod tests {
             let (asking, queries) = mpsc::channel(1);
             let socket = StatusSocket::bind(&dir.path().join("run/driftd.sock")).unwrap();
             let reading = Reading::new(asking, dir.path(), None, "c", stopped.clone());
-            let serving = tokio::spawn(StatusSocket { limits, ..socket }.serve(Arc::new(reading), stopped));
-            Daemon { dir, stop, serving, queries }
+            let (remedies, asked) = mpsc::channel(1);
+            let asking = Asking::new(remedies);
+            let serving =
+                tokio::spawn(StatusSocket { limits, ..socket }.serve(Arc::new(reading), asking, stopped));
+            Daemon { dir, stop, serving, queries, asked }
         }
 
         fn path(&self) -> PathBuf {
@@ -176,6 +193,40 @@ mod tests {
         let posted =
             daemon.said("POST /api/v1/status HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").await;
         assert!(posted.starts_with("HTTP/1.1 405 ") && posted.contains("allow: GET, HEAD\r\n"), "{posted}");
+    }
+
+    #[tokio::test]
+    async fn a_remedy_is_asked_for_here_and_what_the_loop_says_against_it_is_told() {
+        let mut daemon = Daemon::start(LIMITS);
+        let path = daemon.path();
+        let key: Key = "net.ipv4.conf.eth0/100.rp_filter".parse().unwrap();
+        let wanted = key.clone();
+        let asked = tokio::spawn(async move { ask_for(&path, Act::Revert, &key, true).await });
+        let Asked { act, key, dry_run, person, reply } = daemon.asked.recv().await.unwrap();
+        assert_eq!((act, key, dry_run), (Act::Revert, wanted, true));
+        assert_eq!((person.uid, person.pid), (geteuid().as_raw(), std::process::id()));
+        reply.send(Err("it is as expected".into())).unwrap();
+        let refused = asked.await.unwrap().unwrap_err();
+        assert!(
+            matches!(&refused, ClientError::Refused { status: 409, said, .. } if said == "it is as expected"),
+            "{refused}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_remedy_is_asked_for_by_post_of_a_key_and_nothing_else() {
+        let daemon = Daemon::start(LIMITS);
+        for (request, wanted) in [
+            ("GET /api/v1/remedies/revert?key=vm.swappiness", "405"),
+            ("POST /api/v1/remedies/delete?key=vm.swappiness", "404"),
+            ("POST /api/v1/remedies/revert", "400"),
+            ("POST /api/v1/remedies/revert?key=swappiness", "400"),
+            ("POST /api/v1/remedies/adopt?key=vm.swappiness&value=1", "400"),
+        ] {
+            let said =
+                daemon.said(&format!("{request} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")).await;
+            assert!(said.starts_with(&format!("HTTP/1.1 {wanted} ")), "{request}: {said}");
+        }
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! TLS: the certificate we were given, or one we make for ourselves and keep, and the word when its files change.
 //!
-//! rustls with ring, named here and nowhere else; HTTP/2 or HTTP/1.1 by ALPN. A certificate that works is replaced
-//! only by another that works. Nothing here waits for a change: each connection looks.
+//! rustls with ring, for those who connect to us (`alerts/post.rs` has those to whom we connect); HTTP/2 or HTTP/1.1 by
+//! ALPN. A certificate that works is replaced only by another that works. Nothing here waits for a change: each
+//! connection looks.
 
 mod own;
 

@@ -1,6 +1,8 @@
 //! One value against one expectation.
 
-use crate::model::{Expectation, Key, Margin, Quantity, Value};
+use std::borrow::Cow;
+
+use crate::model::{Bound, Expectation, Key, Margin, Quantity, Value};
 
 /// What comparing gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +13,23 @@ pub enum Judgement {
     Departs,
     /// Nothing is declared yet, or the value moves by itself and no threshold says how far: recorded, never judged.
     Unjudged,
+}
+
+/// The expectation with what it takes from another key put in, by what that one is now. Where the other key is not to be
+/// had, or no number, it is as it was, and nothing meets it.
+pub fn settled<'e>(
+    expectation: &'e Expectation,
+    read: impl FnOnce(&Key) -> Option<Value>,
+) -> Cow<'e, Expectation> {
+    let Expectation::Share { bound, thousandths, of } = expectation else {
+        return Cow::Borrowed(expectation);
+    };
+    let part = read(of).and_then(|value| value.quantity()?.part(*thousandths));
+    match (part, bound) {
+        (None, _) => Cow::Borrowed(expectation),
+        (Some(part), Bound::Least) => Cow::Owned(Expectation::Range { min: Some(part), max: None }),
+        (Some(part), Bound::Most) => Cow::Owned(Expectation::Range { min: None, max: Some(part) }),
+    }
 }
 
 /// Compares the value in force (`None`: the key does not exist) with what is expected. `captured` is what the host had
@@ -42,11 +61,38 @@ pub fn judge(
         Expectation::Range { min, max } => actual.and_then(Value::quantity).is_some_and(|actual| {
             min.as_ref().is_none_or(|min| actual >= *min) && max.as_ref().is_none_or(|max| actual <= *max)
         }),
+        // See `settled`.
+        Expectation::Share { .. } => false,
         Expectation::Near(anchor, margin) => {
             actual.and_then(Value::quantity).is_some_and(|actual| is_near(anchor, &actual, margin))
         }
     };
     if in_sync { Judgement::InSync } else { Judgement::Departs }
+}
+
+/// The most that a value may be, in thousandths, where there is such a bound: what is above it departs. `captured` is as
+/// for [`judge`].
+pub fn most(expectation: &Expectation, captured: Option<&Value>) -> Option<i128> {
+    let above = |anchor: &Quantity, margin: &Margin| {
+        let anchor = anchor.thousandths();
+        let margin = match margin {
+            Margin::Absolute(most) => most.thousandths(),
+            Margin::Percent(thousandths) => {
+                anchor.checked_abs()?.checked_mul((*thousandths).into())? / 100_000
+            }
+        };
+        anchor.checked_add(margin)
+    };
+    match expectation {
+        Expectation::Range { max, .. } => max.as_ref().map(Quantity::thousandths),
+        Expectation::Near(anchor, margin) => above(anchor, margin),
+        Expectation::Captured(Some(margin)) => above(&captured?.quantity()?, margin),
+        // A part of another key moves with that.
+        Expectation::Share { .. }
+        | Expectation::Captured(None)
+        | Expectation::Equal(_)
+        | Expectation::OneOf(_) => None,
+    }
 }
 
 /// Whether two quantities are no further apart than the margin; a percent is of the first.
@@ -83,15 +129,61 @@ pub fn expected(key: &Key, expectation: &Expectation, captured: Option<&Value>) 
         Expectation::Range { min: Some(min), max: None } => format!("at least {min}"),
         Expectation::Range { min: None, max: Some(max) } => format!("at most {max}"),
         Expectation::Range { min: None, max: None } => "a number".into(),
+        Expectation::Share { bound, thousandths, of } => {
+            let bound = match bound {
+                Bound::Least => "at least",
+                Bound::Most => "at most",
+            };
+            format!("{bound} {} of {of}", Margin::Percent(*thousandths))
+        }
         Expectation::Near(anchor, margin) => format!("{anchor}, give or take {margin}"),
+    }
+}
+
+/// The value that puts a departure right, where there is one: of several the first, of a secret none.
+pub fn wanted(key: &Key, expectation: &Expectation, captured: Option<&Value>) -> Option<Value> {
+    match expectation {
+        _ if key.is_secret() => None,
+        Expectation::Captured(_) => captured.cloned(),
+        Expectation::Equal(value) => Some(Value::canonical(key, value)),
+        Expectation::OneOf(values) => values.first().map(|value| Value::canonical(key, value)),
+        Expectation::Range { .. } | Expectation::Share { .. } | Expectation::Near(..) => None,
     }
 }
 
 /// The same for people: of a secret nothing is shown.
 pub fn described(key: &Key, expectation: &Expectation, captured: Option<&Value>) -> String {
-    match key.is_secret() {
-        true => Value::secret().to_string(),
-        false => expected(key, expectation, captured),
+    described_adopted(key, expectation, captured, None)
+}
+
+/// The same where a live value may have been adopted.
+pub fn described_adopted(
+    key: &Key,
+    expectation: &Expectation,
+    captured: Option<&Value>,
+    adopted: Option<&Value>,
+) -> String {
+    match adopted {
+        _ if key.is_secret() => Value::secret().to_string(),
+        None => expected(key, expectation, captured),
+        Some(value) if expectation.is_one_value() => format!("{value}, adopted"),
+        Some(value) => format!("{value}, adopted, or {}", expected(key, expectation, captured)),
+    }
+}
+
+/// Judges a value of a key where a live value may have been adopted (`adopted`): that one is right too, and it alone where one
+/// value is expected.
+pub fn judge_adopted(
+    key: &Key,
+    expectation: &Expectation,
+    captured: Option<&Value>,
+    adopted: Option<&Value>,
+    actual: Option<&Value>,
+) -> Judgement {
+    match (adopted, actual) {
+        (Some(adopted), Some(actual)) if adopted == actual => Judgement::InSync,
+        (Some(_), Some(_)) if expectation.is_one_value() => Judgement::Departs,
+        _ => judge(key, expectation, captured, actual),
     }
 }
 
@@ -121,6 +213,10 @@ mod tests {
         check(rmem, &equal, Some("4096\t131072\t6291456\n"), InSync, "4096 131072 6291456");
         check(rmem, &equal, Some("4096 131072 1\n"), Departs, "4096 131072 6291456");
         check(rmem, &equal, None, Departs, "4096 131072 6291456");
+        let size = Expectation::Equal("2GiB".into());
+        let limit = "/sys/fs/cgroup/system.slice/mysql.service/memory.max";
+        check(limit, &size, Some("2147483648\n"), InSync, "2147483648");
+        check(limit, &size, Some("max\n"), Departs, "2147483648");
         let one_of = Expectation::OneOf(vec!["1".into(), "2".into()]);
         check("net.ipv4.conf.all.rp_filter", &one_of, Some("2\n"), InSync, "one of 1, 2");
         check("net.ipv4.conf.all.rp_filter", &one_of, Some("0\n"), Departs, "one of 1, 2");
@@ -159,6 +255,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_part_of_another_key_is_of_what_that_one_is_now() {
+        let key: Key = "/proc/meminfo:Committed_AS".parse().unwrap();
+        let of: Key = "/proc/meminfo:CommitLimit".parse().unwrap();
+        let share = |bound, thousandths| Expectation::Share { bound, thousandths, of: of.clone() };
+        let limit = Value::canonical(&of, "1000 kB");
+        for (bound, thousandths, actual, wanted) in [
+            (Bound::Most, 95_000, "950 kB", Judgement::InSync),
+            (Bound::Most, 95_000, "951 kB", Judgement::Departs),
+            (Bound::Most, 500, "5 kB", Judgement::InSync),
+            (Bound::Most, 500, "6 kB", Judgement::Departs),
+            (Bound::Most, 120_000, "1200 kB", Judgement::InSync),
+            (Bound::Least, 95_000, "950 kB", Judgement::InSync),
+            (Bound::Least, 95_000, "949 kB", Judgement::Departs),
+        ] {
+            let share = share(bound, thousandths);
+            let actual = Value::canonical(&key, actual);
+            let settled = settled(&share, |_| Some(limit.clone()));
+            assert_eq!(judge(&key, &settled, None, Some(&actual)), wanted, "{share:?} {actual}");
+        }
+        let share = share(Bound::Most, 95_500);
+        assert_eq!(expected(&key, &share, None), "at most 95.5% of /proc/meminfo:CommitLimit");
+        // Nothing is within a part of nothing.
+        for other in [None, Some(Value::canonical(&of, "much"))] {
+            let settled = settled(&share, |_| other);
+            assert_eq!(judge(&key, &settled, None, Some(&limit)), Judgement::Departs);
+        }
+    }
+
     proptest! {
         #[test]
         fn a_range_agrees_with_the_numbers(min in -50i64..50, max in -50i64..50, actual in -60i64..60) {
@@ -183,6 +308,27 @@ mod tests {
             prop_assert_eq!(judged(Margin::Percent(thousandths)), distance * 100_000 <= anchor.abs() * i64::from(thousandths));
             let most = i64::from(thousandths) / 1000;
             prop_assert_eq!(judged(Margin::Absolute(quantity(&most.to_string()))), distance <= most);
+        }
+
+        #[test]
+        fn above_the_most_a_value_departs_and_nothing_below_it_is_too_much(
+            anchor in -500i64..500, margin in 0u32..200, percent: bool, actual in -1500i64..1500
+        ) {
+            let key: Key = "vm.swappiness".parse().unwrap();
+            let value = Value::canonical(&key, &actual.to_string());
+            let margin = match percent {
+                true => Margin::Percent(margin * 1000),
+                false => Margin::Absolute(quantity(&margin.to_string())),
+            };
+            for expectation in [
+                Expectation::Near(quantity(&anchor.to_string()), margin),
+                Expectation::Range { min: None, max: Some(quantity(&anchor.to_string())) },
+            ] {
+                let too_much = i128::from(actual) * 1000 > most(&expectation, None).unwrap();
+                let departs = judge(&key, &expectation, None, Some(&value)) == Judgement::Departs;
+                let too_little = matches!(expectation, Expectation::Near(..)) && actual < anchor;
+                prop_assert_eq!(departs && !too_little, too_much);
+            }
         }
 
         #[test]

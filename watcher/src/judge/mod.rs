@@ -3,5 +3,7 @@
 mod compare;
 mod track;
 
-pub use compare::{Judgement, described, expected, judge};
+pub use compare::{
+    Judgement, described, described_adopted, expected, judge, judge_adopted, most, settled, wanted,
+};
 pub use track::{State, Step, step};

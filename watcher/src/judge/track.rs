@@ -96,9 +96,12 @@ mod tests {
             severity: Severity::Warning,
             hold: Duration::from_millis(hold),
             settle: Duration::from_millis(settle),
+            mute: None,
             patterns: Vec::new(),
             if_absent: None,
+            remedy: crate::model::Remedy::Notify,
             source: Source { file: "f".into(), line: 1 },
+            commit: None,
         }
     }
 

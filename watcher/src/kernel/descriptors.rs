@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is left for all but keys: connections, the store, programs and maps.
-const OTHERS: u64 = 256;
+/// What is left for all but keys: connections, the store, programs and maps, and up to 500 PSI triggers.
+const OTHERS: u64 = 768;
 
 /// Raises the limit of open descriptors as far as it goes, and gives how many of them may be kept for keys.
 pub fn descriptors() -> usize {

@@ -10,6 +10,12 @@ const MOST: usize = 20_000;
 /// The keys that a pattern means below a root (`/`), in the order of their paths, at most [`MOST`]; also whether there
 /// were more. What cannot be listed has none; a file that is never read (write-only, or acting when it is read) is none.
 pub fn expand(root: &Path, pattern: &Pattern) -> (Vec<Key>, bool) {
+    let mut all = usize::MAX;
+    expand_within(root, pattern, &mut all)
+}
+
+/// The same, looking at no more names of directories than are left; where these do not do, there are more keys.
+pub fn expand_within(root: &Path, pattern: &Pattern, left: &mut usize) -> (Vec<Key>, bool) {
     // Paths below the root, without the slash before them.
     let mut paths = vec![String::new()];
     for glob in pattern.components() {
@@ -20,6 +26,8 @@ pub fn expand(root: &Path, pattern: &Pattern) -> (Vec<Key>, bool) {
                 continue;
             }
             for entry in fs::read_dir(root.join(path)).into_iter().flatten().flatten() {
+                let Some(less) = left.checked_sub(1) else { return (Vec::new(), true) };
+                *left = less;
                 if let Some(name) = entry.file_name().to_str()
                     && Pattern::fits(glob, name)
                 {

@@ -143,6 +143,8 @@ fn is_absent(key: &Key, error: &io::Error) -> bool {
     match Errno::from_io_error(error) {
         Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => true,
         Some(Errno::INVAL) => matches!(key, Key::Link { .. }),
+        // A kernel that could measure pressure and does not (`psi=0`; kernel/sched/psi.c, `psi_show`).
+        Some(Errno::OPNOTSUPP) => matches!(key, Key::Pressure { .. }),
         _ => false,
     }
 }
@@ -307,6 +309,9 @@ eth0.1:1000 2 3 44 5 6 7 8 9 10 11 12 13 14 15 1600
         check(&pressure, "/proc/pressure/memory:some.avg10", Some("0.12"));
         check(&pressure, "/proc/pressure/memory:full.total", Some("99"));
         check(&pressure, "/proc/pressure/io:full.total", None);
+        let of_cgroup =
+            [("sys/fs/cgroup/a.slice/cpu.pressure", "some avg10=7.50 avg60=0.00 avg300=0.00 total=1\n")];
+        check(&of_cgroup, "/sys/fs/cgroup/a.slice/cpu.pressure:some.avg10", Some("7.50"));
         let stat = [("sys/fs/cgroup/a.slice/cpu.stat", "usage_usec 5\nnr_throttled 7\nnr_throttled_x 8\n")];
         check(&stat, "/sys/fs/cgroup/a.slice/cpu.stat:nr_throttled", Some("7"));
         let line =

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    DeploymentStatus, FindingState, SeenBy, Severity, Surface, SweepReason, TouchReason, VerdictStatus, What,
+    Act, DeploymentStatus, FindingState, Outcome, SeenBy, Severity, Surface, SweepReason, TouchReason,
+    VerdictStatus, What,
 };
 
 /// What was counted since the start. A label that never came has no count.
@@ -17,6 +18,8 @@ pub struct Counters {
     pub opened: BTreeMap<Severity, u64>,
     /// Findings that healed.
     pub healed: u64,
+    /// Remedies, by what was to be done and what became of it.
+    pub remedies: BTreeMap<(Act, Outcome), u64>,
     /// Phases of deployments.
     pub deployments: BTreeMap<DeploymentStatus, u64>,
     /// Verdicts.
@@ -37,6 +40,7 @@ impl Counters {
                 FindingState::Opened => add(&mut self.opened, finding.severity, 1),
                 FindingState::Healed => self.healed += 1,
             },
+            What::Remedy(remedied) => add(&mut self.remedies, (remedied.remedy, remedied.outcome), 1),
             What::Deployment(news) => add(&mut self.deployments, news.status, 1),
             What::Verdict(verdict) => add(&mut self.verdicts, verdict.status, 1),
             // What is ignored is counted at the webhook, as all that comes there.

@@ -1,9 +1,10 @@
 //! Deployments: authentic messages that a commit was delivered, and what is answered to them.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use super::{DeploymentNews, DeploymentStatus, Finding, Key};
 
@@ -78,6 +79,12 @@ impl Revision {
         &self.0
     }
 
+    /// Whether it may be the same as another: of two commits one may be shortened.
+    pub fn may_be(&self, other: &Revision) -> bool {
+        let shortens = |a: &str, b: &str| !a.contains(':') && b.starts_with(a);
+        self == other || shortens(&self.0, &other.0) || shortens(&other.0, &self.0)
+    }
+
     /// As much of it as a person needs: twelve digits, or the version.
     pub fn short(&self) -> &str {
         let most = match self.0.split_once(':') {
@@ -137,6 +144,9 @@ impl fmt::Display for DeploymentId {
     }
 }
 
+/// Values that came with a message, in its order: what each key is to be.
+pub type Values = Arc<[(Key, Box<str>)]>;
+
 /// A deployment, as long as it matters: in its window, or in force.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deployment {
@@ -152,9 +162,21 @@ pub struct Deployment {
     pub repo: Option<String>,
     /// Whether neither id nor date came with it.
     pub undated: bool,
+    /// The values that came with it, where it is in force.
+    pub declared: Values,
+    /// Whether a message said that it began, so that it has a window.
+    pub announced: bool,
 }
 
+/// An application and an environment: each pair has its own deployment in force.
+pub type Whose<'n> = (Option<&'n str>, Option<&'n str>);
+
 impl Deployment {
+    /// The application and the environment.
+    pub fn whose(&self) -> Whose<'_> {
+        (self.app.as_deref(), self.environment.as_deref())
+    }
+
     /// What is told of it.
     pub fn news(&self, status: DeploymentStatus) -> DeploymentNews {
         DeploymentNews {
@@ -188,6 +210,13 @@ pub struct Delivered {
     pub at: Timestamp,
     /// The deployment it is about.
     pub deployment: DeploymentId,
+}
+
+impl Delivered {
+    /// The application and the environment.
+    pub fn whose(&self) -> Whose<'_> {
+        (self.app.as_deref(), self.environment.as_deref())
+    }
 }
 
 /// What of a deployment a message tells.
@@ -244,8 +273,36 @@ pub struct Announcement {
     pub reference: Option<String>,
     /// The repository.
     pub repo: Option<String>,
+    /// The values it declares, where it says any (`declared`).
+    pub declared: Option<Values>,
     /// SHA-256 of the raw body: tells an identical message where neither id nor timestamp do.
     pub digest: [u8; 32],
+}
+
+impl Announcement {
+    /// The application and the environment.
+    pub fn whose(&self) -> Whose<'_> {
+        (self.app.as_deref(), self.environment.as_deref())
+    }
+
+    /// One of a test, of the application `web`, with nothing that need not be there.
+    #[cfg(test)]
+    pub fn of(phase: Phase, commit: &str) -> Announcement {
+        let mut digest = [phase as u8; 32];
+        digest.iter_mut().zip(commit.bytes()).for_each(|(to, from)| *to = from);
+        Announcement {
+            commit: commit.parse().expect("a revision"),
+            app: Some("web".into()),
+            phase,
+            id: None,
+            timestamp: None,
+            environment: None,
+            reference: None,
+            repo: None,
+            declared: None,
+            digest,
+        }
+    }
 }
 
 /// What became of an announcement. It is answered only after it is durable.
@@ -304,7 +361,7 @@ pub struct Verdict {
 }
 
 /// A verdict in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray)]
 pub enum VerdictStatus {
     /// What is declared is in force.
     #[serde(rename = "SYNCED")]

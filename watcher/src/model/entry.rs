@@ -4,8 +4,9 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
-use super::{DeploymentId, Finding, Key, Revision, SeenBy, Value, Verdict, Writer};
+use super::{DeploymentId, Finding, FindingId, Key, Remedied, Revision, SeenBy, Value, Verdict, Writer};
 
 /// Something that happened and is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub enum What {
     Touch(Touch),
     /// A finding opened or healed.
     Finding(Box<Finding>),
+    /// Something was done about a finding, or was not.
+    Remedy(Box<Remedied>),
     /// Something was missed; a sweep follows.
     Loss(Loss),
     /// Every declared key was read.
@@ -51,6 +54,7 @@ impl What {
             What::Change(_) => Kind::Change,
             What::Touch(_) => Kind::Touch,
             What::Finding(_) => Kind::Finding,
+            What::Remedy(_) => Kind::Remedy,
             What::Loss(_) => Kind::Loss,
             What::Sweep(_) => Kind::Sweep,
             What::Ignored(_) => Kind::Ignored,
@@ -66,6 +70,7 @@ impl What {
             What::Change(change) => change.commit.as_ref(),
             What::Touch(touch) => touch.commit.as_ref(),
             What::Finding(finding) => finding.commit.as_ref(),
+            What::Remedy(remedied) => remedied.commit.as_ref(),
             What::Start(_) | What::Loss(_) | What::Sweep(_) | What::Ignored(_) => None,
         }
     }
@@ -76,6 +81,7 @@ impl What {
             What::Change(change) => Some(&change.key),
             What::Touch(touch) => Some(&touch.key),
             What::Finding(finding) => Some(&finding.key),
+            What::Remedy(remedied) => Some(&remedied.key),
             What::Start(_)
             | What::Deployment(_)
             | What::Verdict(_)
@@ -87,7 +93,7 @@ impl What {
 }
 
 /// A kind of entry, by itself: what is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Kind {
     /// driftd started.
     Start,
@@ -101,6 +107,8 @@ pub enum Kind {
     Touch,
     /// A finding opened or healed.
     Finding,
+    /// Something was done about a finding, or was not.
+    Remedy,
     /// Something was missed.
     Loss,
     /// Every declared key was read.
@@ -110,18 +118,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Kind; 9] = [
-        Kind::Start,
-        Kind::Deployment,
-        Kind::Verdict,
-        Kind::Change,
-        Kind::Touch,
-        Kind::Finding,
-        Kind::Loss,
-        Kind::Sweep,
-        Kind::Ignored,
-    ];
+    /// The kind of this word; `None` where there is none.
+    pub fn of(word: &str) -> Option<Kind> {
+        Kind::VARIANTS.iter().copied().find(|kind| kind.as_str() == word)
+    }
+
+    /// The words for all of them.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        Kind::VARIANTS.iter().map(|kind| kind.as_str())
+    }
 
     /// The word for it, as in the lines.
     pub fn as_str(self) -> &'static str {
@@ -132,6 +137,7 @@ impl Kind {
             Kind::Change => "change",
             Kind::Touch => "touch",
             Kind::Finding => "finding",
+            Kind::Remedy => "remedy",
             Kind::Loss => "loss",
             Kind::Sweep => "sweep",
             Kind::Ignored => "ignored",
@@ -148,6 +154,9 @@ pub struct Started {
     pub sysctl: String,
     /// How changes of MTUs are noticed: `kprobe`, `netlink`, `swept`.
     pub link: String,
+    /// How rises of pressure are noticed: `psi`, `swept`; not said by versions before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pressure: Option<String>,
     /// Why so, one sentence each.
     pub reasons: Vec<String>,
     /// How many keys are declared.
@@ -180,7 +189,7 @@ pub struct DeploymentNews {
 }
 
 /// What became of a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeploymentStatus {
     /// Its window is open.
@@ -194,13 +203,10 @@ pub enum DeploymentStatus {
 }
 
 impl DeploymentStatus {
-    /// All of them.
-    pub const ALL: [DeploymentStatus; 4] = [
-        DeploymentStatus::Started,
-        DeploymentStatus::Finished,
-        DeploymentStatus::Failed,
-        DeploymentStatus::TimedOut,
-    ];
+    /// The status of this word; `None` where there is none.
+    pub fn of(word: &str) -> Option<DeploymentStatus> {
+        DeploymentStatus::VARIANTS.iter().copied().find(|status| status.as_str() == word)
+    }
 
     /// The word for it, as in the lines.
     pub fn as_str(self) -> &'static str {
@@ -248,6 +254,9 @@ pub struct Change {
     pub in_window: bool,
     /// How many writes of the key this one read confirms.
     pub writes: u64,
+    /// The finding that driftd itself was putting right by it, where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedies: Option<FindingId>,
 }
 
 /// Writes that opened nothing.
@@ -274,7 +283,7 @@ pub struct Touch {
 }
 
 /// Why a write is no more than a touch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "lowercase")]
 pub enum TouchReason {
     /// The value asked for was in force already.
@@ -336,7 +345,7 @@ pub struct Sweep {
 }
 
 /// Why a sweep was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray)]
 #[serde(rename_all = "lowercase")]
 pub enum SweepReason {
     /// driftd started.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DeploymentId, Key, Revision, SeenBy, Severity, Source, Value, Writer};
+use super::{DeploymentId, Key, Mute, Revision, SeenBy, Severity, Source, Value, Writer};
 
 /// The name of one finding, unique over hosts (UUID version 7).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -28,6 +28,20 @@ pub enum FindingState {
     Healed,
 }
 
+/// Why a finding is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Healing {
+    /// The key is as declared again, or need not be any more while it does not exist.
+    #[serde(rename = "in sync")]
+    InSync,
+    /// What it was is expected from now on: it was adopted.
+    #[serde(rename = "adopted")]
+    Adopted,
+    /// Nothing declares it any more: it may be as wrong as before.
+    #[serde(rename = "no longer declared")]
+    Undeclared,
+}
+
 /// Why a key departs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
@@ -43,6 +57,12 @@ pub enum Cause {
     /// It came up wrong: the interface, module or device appeared after driftd had started.
     #[serde(rename = "appeared late")]
     AppearedLate,
+    /// A write of another key set it too: see [`Key::movers`].
+    #[serde(rename = "coupled key")]
+    CoupledKey,
+    /// What the rule expects was written, and the kernel made something else of it.
+    #[serde(rename = "kernel clamped")]
+    KernelClamped,
     /// None of these can be told.
     #[serde(rename = "unknown")]
     Unknown,
@@ -56,6 +76,8 @@ impl Cause {
             Cause::DeployDidNotApply => "the deploy did not apply",
             Cause::NeverInForce => "never in force since boot",
             Cause::AppearedLate => "appeared late",
+            Cause::CoupledKey => "coupled key",
+            Cause::KernelClamped => "kernel clamped",
             Cause::Unknown => "unknown",
         }
     }
@@ -76,6 +98,9 @@ pub struct Finding {
     pub severity: Severity,
     /// What the rule expects, in words a person reads: `10`, `one of 1, 2`, `at least 2GiB`.
     pub expected: String,
+    /// The value that puts it right, where the rule has one: what is expected, or the first of those that may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<Value>,
     /// What is in force; `None` where the key does not exist or cannot be read.
     pub actual: Option<Value>,
     /// What the value does not say: the names of the processes that were counted.
@@ -103,4 +128,13 @@ pub struct Finding {
     pub opened: Timestamp,
     /// When it healed.
     pub healed: Option<Timestamp>,
+    /// Why it is over; none while it is open, and for those that earlier versions recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healing: Option<Healing>,
+    /// The mute under which it was opened: until that ends no sink under `alerts:` is told of it, nor that it healed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted: Option<Mute>,
+    /// Whether its rule is muted and it had been told before: no sink is reminded of it meanwhile; that it healed is told.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hushed: bool,
 }

@@ -1,13 +1,13 @@
 //! What a probe says: this key was written, by this writer, at this time, with this result.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::Boottime;
+use super::{Boottime, Key};
 
 /// What a probe says. The value in force is not in it: only a re-read tells that.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Hint {
     /// What was written.
     pub write: Write,
@@ -25,6 +25,37 @@ pub struct Hint {
     pub owner: Owner,
     /// Which probe saw it.
     pub seen_by: SeenBy,
+}
+
+impl fmt::Debug for Hint {
+    /// A secret is not in it: it is logged.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let secret = self.write.is_secret();
+        let shown = |value: &'_ Option<Box<str>>| match value {
+            Some(_) if secret => Some("(secret)".into()),
+            value => value.clone(),
+        };
+        f.debug_struct("Hint")
+            .field("write", &self.write)
+            .field("writer", &self.writer)
+            .field("time", &self.time)
+            .field("result", &self.result)
+            .field("old", &shown(&self.old))
+            .field("requested", &shown(&self.requested))
+            .field("owner", &self.owner)
+            .field("seen_by", &self.seen_by)
+            .finish()
+    }
+}
+
+impl Write {
+    /// Whether what is written is a secret.
+    fn is_secret(&self) -> bool {
+        match self {
+            Write::Sysctl(name) => Key::sysctl(name).is_ok_and(|key| key.is_secret()),
+            Write::Mtu(_) => false,
+        }
+    }
 }
 
 /// The piece of state a hint is about, as the probe names it.
@@ -60,6 +91,25 @@ pub struct Writer {
     /// The systemd unit of that cgroup (`None` where it is no unit's, or was gone too soon).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Box<str>>,
+}
+
+#[cfg(test)]
+impl Writer {
+    /// One of a test, of which nothing matters but its process id.
+    pub fn of(pid: u32) -> Writer {
+        Writer {
+            pid,
+            tid: pid,
+            comm: "sh".into(),
+            uid: 0,
+            login_uid: None,
+            session_id: None,
+            parent_pid: 1,
+            parent_comm: "init".into(),
+            cgroup_id: 1,
+            unit: None,
+        }
+    }
 }
 
 /// Whose key was written.
@@ -98,6 +148,8 @@ pub enum SeenBy {
     Cgroup,
     /// rtnetlink: no writer.
     Netlink,
+    /// A PSI trigger: pressure rose.
+    Psi,
     /// A re-read that no hint asked for: no writer.
     Sweep,
 }
@@ -110,6 +162,7 @@ impl SeenBy {
             SeenBy::Fexit => "fexit",
             SeenBy::Cgroup => "cgroup",
             SeenBy::Netlink => "netlink",
+            SeenBy::Psi => "psi",
             SeenBy::Sweep => "sweep",
         }
     }
@@ -143,6 +196,29 @@ impl Probes {
             Probes::Cgroup => "cgroup",
             Probes::Netlink => "netlink",
             Probes::None => "none",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_of_a_hint_shows_values_and_no_secret() {
+        for (name, secret) in [("net/ipv6/conf/all/stable_secret", true), ("vm/swappiness", false)] {
+            let hint = Hint {
+                write: Write::Sysctl(name.into()),
+                writer: None,
+                time: Boottime { nanos: 0 },
+                result: None,
+                old: Some("old1".into()),
+                requested: Some("new1".into()),
+                owner: Owner::Host,
+                seen_by: SeenBy::Kprobe,
+            };
+            let shown = format!("{hint:?}");
+            assert_eq!(shown.contains("old1") || shown.contains("new1"), !secret, "{shown}");
         }
     }
 }

@@ -10,10 +10,15 @@ mod finding;
 mod hint;
 mod key;
 mod known;
+mod mute;
+mod name_pattern;
+mod outlet;
+mod remedy;
 mod retention;
 mod rule;
 mod snapshot;
 mod status;
+mod summary;
 mod time;
 mod value;
 mod watched;
@@ -21,20 +26,25 @@ mod watched;
 pub use counters::Counters;
 pub use deployment::{
     Announcement, Delivered, Deployment, DeploymentId, InvalidRevision, Phase, Receipt, Refusal, Revision,
-    Verdict, VerdictStatus,
+    Values, Verdict, VerdictStatus,
 };
 pub use entry::{
     Capture, Change, DeploymentNews, DeploymentStatus, Entry, Ignored, Kind, Loss, Started, Sweep,
     SweepReason, Touch, TouchReason, What,
 };
-pub use finding::{Cause, Finding, FindingId, FindingState};
+pub use finding::{Cause, Finding, FindingId, FindingState, Healing};
 pub use hint::{Hint, Owner, OwnerKind, Probes, SeenBy, Write, Writer};
-pub use key::{InvalidKey, Key, Pattern, Surface};
+pub use key::{Barred, InvalidKey, Key, Pattern, Surface};
 pub use known::Known;
+pub use mute::Mute;
+pub use name_pattern::NamePattern;
+pub use outlet::{Beneath, Flapping, Flaps, KeyChoice, OWN_STATUS, Outlet, Routing, SinkStanding};
+pub use remedy::{Act, Adopted, Limits, Outcome, Person, Remedied, Remedy};
 pub use retention::Retention;
-pub use rule::{Expectation, IfAbsent, Margin, Rule, Severity, Source};
+pub use rule::{Bound, Expectation, IfAbsent, Margin, Rule, Severity, Source};
 pub use snapshot::{Expected, Snapshot};
 pub use status::Status;
+pub use summary::Summary;
 pub use time::{Boottime, Now};
 pub use value::{InvalidQuantity, Quantity, Value};
 pub use watched::{RuleStanding, Standing, Watched};

@@ -3,8 +3,9 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
-use super::{Key, Pattern, Quantity};
+use super::{Key, Mute, Pattern, Quantity, Remedy, Revision};
 
 /// One rule of the configuration: keys, what is expected of each, and how a departure is treated.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,11 +26,22 @@ pub struct Rule {
     pub hold: Duration,
     /// How long after a write a departure stays quiet (`settle:`), so that change-and-restore pages nobody.
     pub settle: Duration,
+    /// Until when no sink is told of its findings.
+    pub mute: Option<Mute>,
+    /// What is done about a finding (`remedy:`). Nothing but the local configuration sets it.
+    pub remedy: Remedy,
     /// Where the rule stands.
     pub source: Source,
+    /// The commit that declared what it expects, where that is known.
+    pub commit: Option<Revision>,
 }
 
 impl Rule {
+    /// Whether a pattern of it means a key.
+    pub fn means(&self, key: &Key) -> bool {
+        self.patterns.iter().any(|pattern| pattern.means(key))
+    }
+
     /// The settle time of a rule that names none: long enough for a tool that writes a key twice, short enough to
     /// be told at once.
     pub const DEFAULT_SETTLE: Duration = Duration::from_millis(100);
@@ -62,8 +74,41 @@ pub enum Expectation {
         /// The most.
         max: Option<Quantity>,
     },
+    /// A quantity of at most, or of at least, this part of another key's.
+    Share {
+        /// Which of the two.
+        bound: Bound,
+        /// The part, in thousandths of a percent.
+        thousandths: u32,
+        /// The other key: a sysctl or a field of /proc/meminfo.
+        of: Key,
+    },
     /// A quantity no further than the margin from this one.
     Near(Quantity, Margin),
+}
+
+impl Expectation {
+    /// The sysctl whose writes move what is expected, by its name with `/` between its components.
+    pub fn depends_on(&self) -> Option<&Arc<str>> {
+        match self {
+            Expectation::Share { of: Key::Sysctl { name, .. }, .. } => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether one value alone is expected, and no other is right.
+    pub fn is_one_value(&self) -> bool {
+        matches!(self, Expectation::Captured(None) | Expectation::Equal(_))
+    }
+}
+
+/// Which way a bound holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// At least.
+    Least,
+    /// At most.
+    Most,
 }
 
 /// How far a value may be from the expected one.
@@ -85,7 +130,9 @@ impl fmt::Display for Margin {
 }
 
 /// How loud a departure is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing.
@@ -95,6 +142,17 @@ pub enum Severity {
     Warning,
     /// Somebody should look at it now.
     Critical,
+}
+
+impl Severity {
+    /// The word for it, as in rules and lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        }
+    }
 }
 
 /// Where a declared value stands.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DeploymentNews, Finding, Key, Started, VerdictStatus};
+use super::{DeploymentNews, Finding, Key, SinkStanding, Started, VerdictStatus};
 
 /// The state of a running driftd at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,9 @@ pub struct Status {
     /// Why nothing can be recorded now, where that is so. What happens is kept in memory meanwhile.
     #[serde(default)]
     pub unrecorded: Option<String>,
+    /// The sinks for which messages wait or were given up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkStanding>,
     /// How often something was missed since the start.
     pub losses: u64,
     /// Writes of keys that are not declared, since the start.

@@ -15,16 +15,17 @@ impl Value {
     /// The canonical form of what the kernel shows, or a person writes, for a key.
     ///
     /// A literal key keeps its text up to the newline. A sysfs choice (`always [madvise] never`) is the chosen
-    /// word. All else is its words with one space between them, each number without needless zeros and signs.
+    /// word. All else is its words with one space between them, each number without needless zeros and signs, and
+    /// each size that a person writes for a sysctl or a file of /sys (`2GiB`) in bytes, as the kernel shows it.
     pub fn canonical(key: &Key, text: &str) -> Value {
         let line = text.trim_end_matches(['\n', '\0']);
         if key.is_literal() {
             return Value(line.into());
         }
         // What ends a text ends it in any order, so that what comes out stays as it is.
-        let line = line.trim_end_matches(|c: char| c == '\0' || c.is_whitespace());
+        let line = ended(line);
         let line = match key {
-            Key::Sysfs { .. } => chosen(line).unwrap_or(line),
+            Key::Sysfs { .. } => chosen(line).map_or(line, ended),
             _ => line,
         };
         let mut canonical = String::with_capacity(line.len());
@@ -69,6 +70,9 @@ impl Value {
 fn number(key: &Key, word: &str) -> Option<i128> {
     let digits = word.trim_start_matches(['-', '+']);
     let radix = match key {
+        Key::Sysctl { .. } | Key::Sysfs { .. } if word.ends_with("iB") => {
+            return word.parse::<Quantity>().ok()?.whole();
+        }
         Key::Sysctl { .. } if digits.starts_with("0x") || digits.starts_with("0X") => 16,
         Key::Sysctl { .. } if digits.len() > 1 && digits.starts_with('0') => 8,
         _ => return word.parse().ok(),
@@ -85,6 +89,11 @@ fn number(key: &Key, word: &str) -> Option<i128> {
         1 => Some(number),
         _ => None,
     }
+}
+
+/// A text without what ends it.
+fn ended(text: &str) -> &str {
+    text.trim_end_matches(|c: char| c == '\0' || c.is_whitespace())
 }
 
 /// The word between brackets, if one and only one word of the line is in brackets.
@@ -117,6 +126,15 @@ impl Quantity {
     /// The number in thousandths, sizes in bytes.
     pub fn thousandths(&self) -> i128 {
         self.thousandths
+    }
+
+    /// This part of it, in thousandths of a percent, rounded towards zero; `None` where that is too large a number.
+    pub fn part(&self, thousandths: u32) -> Option<Quantity> {
+        let part = self.thousandths.checked_mul(i128::from(thousandths))? / 100_000;
+        let (sign, digits) = (if part < 0 { "-" } else { "" }, part.unsigned_abs());
+        let text = format!("{sign}{}.{:03}", digits / 1000, digits % 1000);
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        Some(Quantity { thousandths: part, text: text.into() })
     }
 
     /// The number where it is a whole one, sizes in bytes.
@@ -198,6 +216,7 @@ mod tests {
         check("vm.swappiness", " +60 ", "60");
         check("vm.swappiness", "010\0\t", "8");
         check("/sys/block/sda/queue/nr_requests", "1 [+5] 9", "5");
+        check("/sys/block/sda/queue/scheduler", "none [kyber\0\0] x", "kyber");
         check("vm.swappiness", "074 0x3C -0x1 08 --1 0", "60 60 -1 08 --1 0");
         check("kernel.watchdog_cpumask", "0-1\n", "0-1");
         check("net.ipv4.ip_local_reserved_ports", "0-15,0+3\n", "0-15,0+3");
@@ -208,6 +227,13 @@ mod tests {
         check("/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n", "madvise");
         check("/sys/kernel/mm/transparent_hugepage/enabled", "madvise", "madvise");
         check("/proc/meminfo:MemTotal", "      24689300 kB", "24689300 kB");
+        check("/sys/fs/cgroup/system.slice/mysql.service/memory.max", "2GiB", "2147483648");
+        check("/sys/fs/cgroup/system.slice/mysql.service/memory.max", "max\n", "max");
+        check("vm.dirty_bytes", "0.5MiB", "524288");
+        check("net.ipv4.tcp_rmem", "4KiB 128KiB 6MiB", "4096 131072 6291456");
+        check("vm.dirty_bytes", "0.3KiB 2GiBs GiB 2kB", "0.3KiB 2GiBs GiB 2kB");
+        check("/sys/class/net/eth0/queues/rx-0/rps_cpus", "1B\n", "1B");
+        check("kernel.hostname", "2GiB\n", "2GiB");
         check("net.ipv4.tcp_congestion_control", "bbr\n", "bbr");
         check("net.core.rps_sock_flow_entries", "", "");
     }

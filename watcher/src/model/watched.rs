@@ -15,6 +15,10 @@ pub struct Watched {
     pub surface: Surface,
     /// What is in force; `None` where it does not exist, cannot be read, or was not read yet.
     pub actual: Option<Value>,
+    /// How a write or a rise of it is noticed before the next sweep, in the words of [`Started`](super::Started);
+    /// `swept`: not at all.
+    #[serde(default)]
+    pub watched_by: Box<str>,
     /// Whether it can be read.
     pub readable: bool,
     /// What each rule says of it.

@@ -38,6 +38,10 @@ const TYPE_TAG: u32 = 18;
 /// How often a type may point on to another before it is taken for a loop.
 const CHAIN: usize = 32;
 
+/// How many members are looked at for one, those of unnamed members too, before they are taken for a loop: a structure
+/// with two unnamed members of its own kind would have no end. The largest of a kernel have some hundreds.
+const LOOKS: usize = 4096;
+
 /// One type, as it is written: name, kind and count, and size or next type.
 #[derive(Clone, Copy)]
 struct Type {
@@ -114,17 +118,19 @@ impl<'a> Btf<'a> {
 
     fn offset_in(&self, id: u32, path: &[&str]) -> Option<u32> {
         let (first, rest) = path.split_first()?;
-        let (offset, member) = self.member(id, first, 0)?;
+        let mut looks = LOOKS;
+        let (offset, member) = self.member(id, first, 0, &mut looks)?;
         match rest {
             [] => Some(offset),
-            rest => Some(offset + self.offset_in(self.plain(member)?, rest)?),
+            rest => offset.checked_add(self.offset_in(self.plain(member)?, rest)?),
         }
     }
 
-    /// The offset and the type of a member, looked for in unnamed members too.
-    fn member(&self, id: u32, name: &str, depth: usize) -> Option<(u32, u32)> {
+    /// The offset and the type of a member, looked for in unnamed members too, as long as there are `looks` left.
+    fn member(&self, id: u32, name: &str, depth: usize, looks: &mut usize) -> Option<(u32, u32)> {
         let structure = self.get(id).filter(|t| matches!(t.kind(), STRUCT | UNION) && depth < CHAIN)?;
         for n in 0..structure.count() {
+            *looks = looks.checked_sub(1)?;
             let at = structure.behind + n * 12;
             let (named, kind, bits) = (self.word(at)?, self.word(at + 4)?, self.word(at + 8)?);
             let offset = if structure.has_bitfields() { bits & 0xff_ffff } else { bits } / 8;
@@ -132,9 +138,10 @@ impl<'a> Btf<'a> {
                 return Some((offset, kind));
             }
             if self.is_named(named, b"")
-                && let Some((inner, kind)) = self.plain(kind).and_then(|id| self.member(id, name, depth + 1))
+                && let Some((inner, kind)) =
+                    self.plain(kind).and_then(|id| self.member(id, name, depth + 1, looks))
             {
-                return Some((offset + inner, kind));
+                return Some((offset.checked_add(inner)?, kind));
             }
         }
         None
@@ -259,6 +266,17 @@ mod tests {
         let typedef = [1, 8 << 24, 1, 0, 4 << 24 | 1, 8, 1, 1, 0];
         let text = btf(&typedef, b"\0x\0");
         assert_eq!(Btf::parse(&text).unwrap().offset("", &["x", "y"]), None);
+    }
+
+    #[test]
+    fn members_of_the_structure_they_are_in_end_and_so_do_offsets_past_every_address() {
+        let twice = [1, 4 << 24 | 2, 8, 0, 1, 0, 0, 1, 0];
+        assert_eq!(Btf::parse(&btf(&twice, b"\0x\0")).unwrap().offset("x", &["y"]), None);
+        // Each is the one unnamed member of the one before it, at its end; the last has `y`.
+        let far = |name, next, member| [name, 4 << 24 | 1, 8, member, next, u32::MAX - 7];
+        let types: Vec<u32> =
+            (1..16).flat_map(|id| far(u32::from(id == 1), id + 1, if id == 15 { 3 } else { 0 })).collect();
+        assert_eq!(Btf::parse(&btf(&types, b"\0x\0y\0")).unwrap().offset("x", &["y"]), None);
     }
 
     #[test]

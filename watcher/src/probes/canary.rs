@@ -92,7 +92,10 @@ pub fn is_nameless(record: &SysctlValues, name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::plan::{LinkPlan, PressurePlan},
+        *,
+    };
     use crate::test_host::host;
 
     #[track_caller]
@@ -103,8 +106,13 @@ mod tests {
             Some(hook) => SysctlPlan::Hook { hook, cgroup2: Some("/".into()) },
             None => SysctlPlan::Cgroup { cgroup2: "/".into(), identity: watcher_common::Identity::Memory },
         };
-        let plan =
-            Plan { sysctl, link: super::super::plan::LinkPlan::Swept, netlink: false, reasons: vec![] };
+        let plan = Plan {
+            sysctl,
+            link: LinkPlan::Swept,
+            pressure: PressurePlan::Swept,
+            netlink: false,
+            reasons: vec![],
+        };
         let canary = Canary::open(root.path(), &plan).unwrap().unwrap();
         canary.sing().unwrap();
         let unheard = canary.unheard(heard);
@@ -133,7 +141,8 @@ mod tests {
         let root = host(&[]);
         let mut plan = Plan {
             sysctl: SysctlPlan::Swept,
-            link: super::super::plan::LinkPlan::Swept,
+            link: LinkPlan::Swept,
+            pressure: PressurePlan::Swept,
             netlink: false,
             reasons: vec![],
         };

@@ -11,7 +11,7 @@ use std::{
 
 use watcher_common::{ABSENT, Identity, Offsets};
 
-use super::btf::Btf;
+use super::{btf::Btf, psi};
 
 /// What the host offers.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Facts {
     pub cgroup2: Cgroup2,
     /// By what the `cgroup/sysctl` program alone may learn who writes.
     pub identity: Identity,
+    /// Whether PSI triggers can be set, or why not.
+    pub psi: Result<(), String>,
     /// The numbers of the host's namespaces.
     pub host: Namespaces,
 }
@@ -227,6 +229,7 @@ pub fn facts(root: &Path) -> Facts {
         roots,
         cgroup2: cgroup2(root),
         identity,
+        psi: psi::permitted(root),
         host: Namespaces {
             net: namespace(root, "net"),
             ipc: namespace(root, "ipc"),

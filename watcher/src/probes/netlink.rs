@@ -2,34 +2,18 @@
 //! misses: interfaces created, renamed, moved, gone.
 //!
 //! A message is a hint and no more: the MTU itself is re-read. So only an interface's number and name are taken out of
-//! it. The library that knows every attribute is for the tests: it is half a megabyte of code, resident in a daemon that
-//! should cost next to nothing, and what it does not understand of a newer kernel would be told as a loss.
+//! it.
 
 use std::{collections::HashMap, io, os::fd::AsRawFd, sync::Arc};
 
-use netlink_packet_core::{
-    DecodeError, NLM_F_DUMP, NLM_F_MULTIPART, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader,
-    NetlinkMessage, NetlinkPayload, NetlinkSerializable, NlasIterator,
-};
+use netlink_packet_core::{NLM_F_DUMP, NLM_F_MULTIPART, NetlinkMessage, NetlinkPayload};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_recv_buffer_size_force};
 
+use crate::kernel::rtnetlink::{Link, RTM_GETLINK, Request, Told};
+
 /// `RTNLGRP_LINK`, include/uapi/linux/rtnetlink.h.
 const LINKS: u32 = 1;
-
-// The messages about interfaces; include/uapi/linux/rtnetlink.h.
-const RTM_NEWLINK: u16 = 16;
-const RTM_DELLINK: u16 = 17;
-const RTM_GETLINK: u16 = 18;
-
-/// The size of `struct ifinfomsg`, with which each of them begins.
-const IFINFOMSG: usize = 16;
-
-/// The place of `ifi_index` in it.
-const IFI_INDEX: usize = 4;
-
-/// The attribute that holds the name; include/uapi/linux/if_link.h.
-const IFLA_IFNAME: u16 = 3;
 
 /// What the kernel has room for. A burst of a thousand messages of under 2 KiB fits; more is told as lost, and a dump
 /// follows.
@@ -73,12 +57,7 @@ impl Links {
     }
 
     fn ask_for_all(&self) -> io::Result<()> {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_DUMP | NLM_F_REQUEST;
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(AllLinks));
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
+        let bytes = Request { kind: RTM_GETLINK, flags: NLM_F_DUMP, attributes: &[] }.bytes();
         self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map(drop)
     }
 
@@ -125,68 +104,6 @@ fn read(mut rest: &[u8], names: &mut HashMap<u32, Arc<str>>, news: &mut Vec<News
     }
 }
 
-/// The request for all interfaces: an `ifinfomsg` of zeros.
-struct AllLinks;
-
-impl NetlinkSerializable for AllLinks {
-    fn message_type(&self) -> u16 {
-        RTM_GETLINK
-    }
-
-    fn buffer_len(&self) -> usize {
-        IFINFOMSG
-    }
-
-    fn serialize(&self, buffer: &mut [u8]) {
-        buffer.fill(0);
-    }
-}
-
-/// What a message tells.
-enum Told {
-    /// An interface is there, or its news.
-    There(Link),
-    /// An interface is gone.
-    Gone(Link),
-    /// Something else.
-    Other,
-}
-
-/// An interface in a message.
-struct Link {
-    index: u32,
-    name: Arc<str>,
-}
-
-impl NetlinkDeserializable for Told {
-    type Error = DecodeError;
-
-    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Told, DecodeError> {
-        match header.message_type {
-            RTM_NEWLINK => Ok(link(payload)?.map_or(Told::Other, Told::There)),
-            RTM_DELLINK => Ok(link(payload)?.map_or(Told::Other, Told::Gone)),
-            _ => Ok(Told::Other),
-        }
-    }
-}
-
-/// The interface that a message is about; `None` where it has no name.
-fn link(payload: &[u8]) -> Result<Option<Link>, DecodeError> {
-    let cut = || DecodeError::from(format!("found {} bytes, wanted an `ifinfomsg`", payload.len()));
-    let (head, attributes) = payload.split_at_checked(IFINFOMSG).ok_or_else(cut)?;
-    let (_, index) = head.split_at_checked(IFI_INDEX).ok_or_else(cut)?;
-    let index = u32::from_ne_bytes(*index.first_chunk().ok_or_else(cut)?);
-    for attribute in NlasIterator::new(attributes) {
-        let attribute = attribute?;
-        if attribute.kind() == IFLA_IFNAME {
-            let name = attribute.value().strip_suffix(b"\0").unwrap_or(attribute.value());
-            // A name that is no text is nothing that could be declared.
-            return Ok(Some(Link { index, name: String::from_utf8_lossy(name).into() }));
-        }
-    }
-    Ok(None)
-}
-
 /// Notes the names that a message is about: the one it has, and the one it had.
 fn heard(names: &mut HashMap<u32, Arc<str>>, payload: NetlinkPayload<Told>, news: &mut Vec<News>) {
     let (Link { index, name }, gone) = match payload {
@@ -216,6 +133,7 @@ impl AsRawFd for Links {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::NetlinkHeader;
     use netlink_packet_route::{
         RouteNetlinkMessage,
         address::AddressMessage,
@@ -282,15 +200,6 @@ mod tests {
         let mut wrong = whole.clone();
         wrong[32..34].copy_from_slice(&u16::MAX.to_ne_bytes());
         check([wrong], &[News::Lost]);
-    }
-
-    #[test]
-    fn all_interfaces_are_asked_for_as_the_library_would() {
-        let mut ours = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::InnerMessage(AllLinks));
-        ours.finalize();
-        let mut bytes = vec![0xff; ours.buffer_len()];
-        ours.serialize(&mut bytes);
-        assert_eq!(bytes, message(RouteNetlinkMessage::GetLink(LinkMessage::default())));
     }
 
     proptest! {

@@ -14,6 +14,8 @@ pub struct Plan {
     pub sysctl: SysctlPlan,
     /// Changes of MTUs.
     pub link: LinkPlan,
+    /// Rises of pressure.
+    pub pressure: PressurePlan,
     /// Whether rtnetlink is listened to, alone or for what the hook misses.
     pub netlink: bool,
     /// Why so: one sentence for each decision that is not the first choice, with the cure where there is one.
@@ -103,6 +105,25 @@ impl LinkPlan {
     }
 }
 
+/// How rises of pressure are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PressurePlan {
+    /// By PSI triggers.
+    Psi,
+    /// Not at all: only a sweep finds them.
+    Swept,
+}
+
+impl PressurePlan {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PressurePlan::Psi => "psi",
+            PressurePlan::Swept => "swept",
+        }
+    }
+}
+
 /// The probes that the configuration forces cannot be had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`probes: {forced}` cannot be had here: {reason}")]
@@ -169,6 +190,14 @@ pub fn plan(facts: &Facts, wanted: Probes) -> Result<Plan, Impossible> {
                 .into(),
         );
     }
+    let pressure = match (wanted, &facts.psi) {
+        (Probes::None, _) => PressurePlan::Swept,
+        (_, Ok(())) => PressurePlan::Psi,
+        (_, Err(reason)) => {
+            reasons.push(format!("no PSI triggers: {reason}"));
+            PressurePlan::Swept
+        }
+    };
     if let SysctlPlan::Cgroup { identity, .. } = &sysctl {
         match identity {
             Identity::Memory => {}
@@ -177,7 +206,7 @@ pub fn plan(facts: &Facts, wanted: Probes) -> Result<Plan, Impossible> {
             Identity::Nobody => reasons.push(format!("writers are not known: {}", unread(facts))),
         }
     }
-    Ok(Plan { sysctl, link, netlink: wanted != Probes::None, reasons })
+    Ok(Plan { sysctl, link, pressure, netlink: wanted != Probes::None, reasons })
 }
 
 /// Why the programs may not read the kernel's memory.
@@ -272,6 +301,7 @@ mod tests {
             roots: Roots { net: 1, global: 2 },
             cgroup2: Cgroup2::Mounted("/sys/fs/cgroup".into()),
             identity: Identity::Memory,
+            psi: Ok(()),
             host: Namespaces::default(),
         }
     }
@@ -336,6 +366,17 @@ mod tests {
             f.identity = Identity::Helpers;
         });
         check(&few, auto, "cgroup", "netlink", "known: missing privileges: CAP_PERFMON");
+    }
+
+    #[test]
+    fn pressure_is_watched_by_triggers_where_they_can_be_set_and_probes_are_wanted() {
+        let pressure = |facts: &Facts, wanted| plan(facts, wanted).unwrap().pressure.as_str();
+        assert_eq!(pressure(&host(), Probes::Auto), "psi");
+        assert_eq!(pressure(&host(), Probes::Netlink), "psi");
+        assert_eq!(pressure(&host(), Probes::None), "swept");
+        let without = without(|f| f.psi = Err("the kernel measures no pressure".into()));
+        assert_eq!(pressure(&without, Probes::Auto), "swept");
+        check(&without, Probes::Auto, "kprobe", "kprobe", "no PSI triggers: the kernel measures no pressure");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
 
 use rustix::fs::{Dir, Mode, OFlags, ResolveFlags};
 
+use super::GitError;
 use crate::config::Problems;
 
 /// The most bytes of a file: what systemd-sysctl takes for one line (`LONG_LINE_MAX`).
@@ -69,6 +70,9 @@ pub enum SourceError {
     /// The YAML has mistakes.
     #[error(transparent)]
     Problems(#[from] Problems),
+    /// A repository does not declare.
+    #[error(transparent)]
+    Git(#[from] GitError),
 }
 
 /// The text of a file that somebody named. What is not UTF-8 in it becomes U+FFFD: in a comment it harms nobody.

@@ -1,9 +1,9 @@
 //! Everything that is asked for, read and made one baseline.
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use super::{
-    SourceError,
+    GitError, SourceError,
     file::{self, MOST_BYTES, Root},
     matching::Matching,
     profiles,
@@ -11,11 +11,17 @@ use super::{
 use crate::{
     config,
     declared::{
-        Baseline, Directory, Kind, Line, NotUnderstood, Parsed, Request, SYSCTL_DIRECTORIES, Target, resolve,
+        Baseline, Committed, CommittedFile, Directory, Git, Kind, Line, NotUnderstood, Parsed, Request,
+        SYSCTL_DIRECTORIES, Target, resolve,
         sysctl::{self, Applier},
         sysctl_order,
     },
+    kernel::{Interfaces, Spelled},
+    model::Revision,
 };
+
+/// The most lines of one repository: as many as a message may have values.
+const MOST_LINES: usize = 10_000;
 
 /// What sources say, with the patterns as they were written: which keys those mean is looked up by [`Read::resolve`].
 #[derive(Debug, Default)]
@@ -40,33 +46,82 @@ pub struct Loaded {
 /// # Errors
 /// As [`read`] and [`Read::resolve`].
 pub fn load(requests: &[Request], root: &Path) -> Result<Loaded, SourceError> {
-    let mut read = read(requests, root)?;
+    let mut read = read(requests, &[], root)?;
     let not_understood = std::mem::take(&mut read.not_understood);
-    Ok(Loaded { baseline: read.resolve(root)?, not_understood })
+    Ok(Loaded { baseline: read.resolve(&mut Interfaces::new(root))?, not_understood })
 }
 
-/// Reads sources. The host's own are those below `root`.
+/// Reads sources. The host's own are those below `root`; what repositories declare was read before, in the order in which
+/// they are asked for.
 ///
 /// Files of sysctls that follow each other are applied together, as if they were named to the program in one command: a
 /// key that one of them names is matched by no pattern of another.
 ///
 /// # Errors
 /// A source cannot be read, is no file or too large; a profile is not found; YAML has mistakes.
-pub fn read(requests: &[Request], root: &Path) -> Result<Read, SourceError> {
+pub fn read(requests: &[Request], committed: &[Committed], root: &Path) -> Result<Read, SourceError> {
     let root = Root::open(root)?;
-    let mut read = Read::default();
-    for requests in requests.chunk_by(|a, b| kind(a) == kind(b) && kind(a).applier().is_some()) {
+    let (mut read, mut committed) = (Read::default(), committed.iter());
+    let together =
+        |a: &Request, b: &Request| kind(a) == kind(b) && kind(a).is_some_and(|kind| kind.applier().is_some());
+    for requests in requests.chunk_by(together) {
+        if let [Request::Git(git)] = requests {
+            committed.next().map_or(Ok(()), |committed| read.take_committed(git, committed))?;
+            continue;
+        }
         let mut parsed = Parsed::default();
         for request in requests {
             parsed.extend(parse(request, &root)?);
         }
-        read.parts.push((requests.first().map_or(Kind::SysctlD, kind), parsed.lines));
-        read.not_understood.extend(parsed.not_understood);
+        read.take(requests.first().and_then(kind).unwrap_or(Kind::SysctlD), parsed);
     }
     Ok(read)
 }
 
 impl Read {
+    fn take(&mut self, kind: Kind, parsed: Parsed) {
+        self.parts.push((kind, parsed.lines));
+        self.not_understood.extend(parsed.not_understood);
+    }
+
+    /// Takes up what a repository declares. It says values, and those alone that it may say.
+    fn take_committed(&mut self, git: &Git, committed: &Committed) -> Result<(), SourceError> {
+        let from: Arc<str> = format!("git:{}", git.repository).into();
+        let together = |a: &CommittedFile, b: &CommittedFile| a.kind == b.kind && a.kind.applier().is_some();
+        let mut taken = 0;
+        for files in committed.files.chunk_by(together) {
+            let mut parsed = Parsed::default();
+            for CommittedFile { path, kind, text } in files {
+                parsed.extend(match kind {
+                    Kind::SysctlD => sysctl::parse(Applier::Systemd, &from, path, text),
+                    Kind::Procps => sysctl::parse(Applier::Procps, &from, path, text),
+                    Kind::Tuned => profiles::alone(&from, path, text),
+                    Kind::Declared => {
+                        Parsed { lines: config::declared(&from, path, text)?, not_understood: Vec::new() }
+                    }
+                });
+                // Each costs memory, and each key a reading.
+                if parsed.lines.len() + parsed.not_understood.len() + taken > MOST_LINES {
+                    let (path, most) = (path.to_string(), MOST_LINES as u64);
+                    return Err(SourceError::TooLarge { path, most, of: "lines with those before" });
+                }
+            }
+            taken += parsed.lines.len() + parsed.not_understood.len();
+            for line in &mut parsed.lines {
+                line.commit = committed.commit.clone();
+                if let Target::Key(key) = &line.target
+                    && let Some(barred) = key.barred()
+                {
+                    let commit = line.commit.as_ref().map_or("", Revision::short).to_owned();
+                    let what = format!("{key}, which {},", barred.as_str());
+                    return Err(GitError::Forbidden { what, place: line.source.to_string(), commit }.into());
+                }
+            }
+            self.take(files.first().map_or(Kind::Declared, |file| file.kind), parsed);
+        }
+        Ok(())
+    }
+
     /// Lets these lines, which stand in no file of their own, come after all the others.
     pub fn then(&mut self, lines: &[Line]) {
         if !lines.is_empty() {
@@ -75,35 +130,62 @@ impl Read {
     }
 
     /// Whether the keys that are declared depend on what there is.
-    pub fn has_patterns(&self) -> bool {
+    pub fn depends_on(&self, interfaces: &mut Interfaces) -> bool {
         let mut lines = self.parts.iter().flat_map(|(_, lines)| lines);
-        lines.any(|line| matches!(line.target, Target::Pattern(..)))
+        lines.any(|line| match &line.target {
+            Target::Key(key) => interfaces.spelled(key) != Spelled::Own,
+            Target::Pattern(..) => true,
+        })
     }
 
-    /// What is declared for the keys there are below `root`.
+    /// What is declared for the keys there are on the host of these interfaces.
     ///
     /// # Errors
     /// The patterns mean too much.
-    pub fn resolve(&self, root: &Path) -> Result<Baseline, SourceError> {
-        let mut matching = Matching::new(root);
+    pub fn resolve(&self, interfaces: &mut Interfaces) -> Result<Baseline, SourceError> {
+        let root = interfaces.root().to_owned();
+        let mut matching = Matching::new(&root);
         let mut declarations = Vec::new();
         for (kind, lines) in &self.parts {
-            declarations.extend(resolve(*kind, lines, |pattern, only| matching.keys(pattern, only)));
+            let delivered = lines.iter().any(|line| line.commit.is_some());
+            declarations.extend(resolve(*kind, &by_own_names(lines, interfaces), |pattern, only| {
+                let mut keys = matching.keys(pattern, only);
+                keys.retain(|key| !delivered || key.barred().is_none());
+                keys
+            }));
         }
         matching.finish()?;
         Ok(Baseline::new(declarations))
     }
 }
 
-fn kind(request: &Request) -> Kind {
+/// Lines with the keys of interfaces by the names these have in /proc and /sys.
+fn by_own_names<'l>(lines: &'l [Line], interfaces: &mut Interfaces) -> Cow<'l, [Line]> {
+    let mut named = Cow::Borrowed(lines);
+    for (at, line) in lines.iter().enumerate() {
+        if let Target::Key(key) = &line.target
+            && let Spelled::Other(own) = interfaces.spelled(key)
+            && let Some(line) = named.to_mut().get_mut(at)
+        {
+            line.target = Target::Key(own);
+        }
+    }
+    named
+}
+
+/// What the files of a source are; none of a repository, where each has its own kind.
+fn kind(request: &Request) -> Option<Kind> {
     match request {
-        Request::Host(applier) => applier.kind(),
-        Request::File { kind, .. } => *kind,
+        Request::Host(applier) => Some(applier.kind()),
+        Request::File { kind, .. } => Some(*kind),
+        Request::Git(_) => None,
     }
 }
 
 pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceError> {
     match request {
+        // Read by a program, and not here.
+        Request::Git(_) => Ok(Parsed::default()),
         Request::Host(applier) => host(*applier, root),
         Request::File { kind, path } => {
             if let Some(applier) = kind.applier()

@@ -1,12 +1,13 @@
 //! The files that declare: found, read within bounds, and handed to `declared`; and the keys that a pattern matches.
 //!
-//! Files are opened for reading, and nothing is ever run. What a line means, `declared` says; what a configuration
-//! means, `config`. A root other than `/` is another host's tree: links in it are followed inside it.
+//! Files are opened for reading, and nothing they say is ever run; `git` alone has a program of its own that reads
+//! repositories. What a line means, `declared` says; what a configuration means, `config`. A root other than `/` is another host's tree: links in it are followed inside it.
 
 #[cfg(test)]
 mod baselines;
 mod declared;
 mod file;
+mod git;
 mod load;
 mod matching;
 mod profiles;
@@ -15,4 +16,5 @@ mod tests;
 
 pub use declared::{Declared, Wanted};
 pub use file::SourceError;
+pub use git::{At, GitError, Repositories};
 pub use load::{Loaded, load};

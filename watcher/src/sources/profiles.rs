@@ -38,6 +38,16 @@ pub(super) fn load(named: &Path, from: &Arc<str>, root: &Root) -> Result<Parsed,
     Ok(tuned::declare(from, &profiles))
 }
 
+/// What a profile of a repository declares by itself: which of the host's own it would be merged with is not for it to say, so
+/// that what it includes is listed.
+pub(super) fn alone(from: &Arc<str>, file: &Arc<str>, text: &str) -> Parsed {
+    let mut profile = Profile::parse(file, text);
+    for included in profile.includes().to_vec() {
+        profile.include_is_missing(&included);
+    }
+    tuned::declare(from, &[profile])
+}
+
 /// Reads a profile after those it includes.
 fn include(
     root: &Root,

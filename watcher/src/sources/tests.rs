@@ -4,12 +4,21 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use super::{Loaded, file::Root, load, load::host as host_sysctls};
+use super::{
+    Declared, Loaded, Wanted,
+    file::Root,
+    load,
+    load::{host as host_sysctls, read},
+};
 use crate::{
-    declared::{Declaration, Kind, Only, Request, Target, resolve, sysctl::Applier},
-    model::{Expectation, Key, Pattern},
+    declared::{
+        Committed, CommittedFile, Declaration, Git, Kind, Repository, Request, Target, held, sysctl::Applier,
+    },
+    kernel::Interfaces,
+    model::{Expectation, Key},
     test_host::host,
 };
 
@@ -38,15 +47,7 @@ fn check_recorded(kind: Kind, applier: Applier, file: &str, not_understood: &[&s
     let parsed = host_sysctls(applier, &root).unwrap();
     let keys = fs::read_to_string(fixtures().join("sysctl.d/keys")).unwrap();
     let keys: Vec<Key> = keys.lines().map(|name| Key::sysctl(name).unwrap()).collect();
-    let matching = |pattern: &Pattern, _: Only| {
-        let matches = |key: &&Key| pattern.matches(key.path().trim_start_matches('/'));
-        keys.iter().filter(matches).cloned().collect()
-    };
-    let mut held = BTreeMap::new();
-    for Declaration { key, expectation, .. } in resolve(kind, &parsed.lines, matching) {
-        let Expectation::Equal(value) = expectation else { panic!("{expectation:?}") };
-        held.insert(key, value.to_string());
-    }
+    let mut held = held(kind, &parsed.lines, &keys);
     let mut recorded = recorded(file);
     // What is not there is declared all the same; procps says nothing of it.
     if kind == Kind::Procps {
@@ -223,4 +224,102 @@ fn a_link_of_another_host_s_tree_is_followed_inside_it() {
     let loaded = load(&[Request::Host(Applier::Systemd)], root.path()).unwrap();
     assert_eq!(declared(&loaded), ["vm.swappiness = 1"]);
     assert_eq!(loaded.not_understood, []);
+}
+
+/// A repository, and what it has at a commit.
+fn committed(path: &str, kind: Kind, text: &str) -> (Vec<Request>, Vec<Committed>) {
+    let git = Git::of(Repository::Local("/srv/infra.git".into()));
+    let commit = "a1b2c3d4a1b2c3d4a1b2c3d4a1b2c3d4a1b2c3d4".parse().unwrap();
+    let files = vec![CommittedFile { path: path.into(), kind, text: text.to_owned() }];
+    (vec![Request::Git(git.into())], vec![Committed { commit: Some(commit), files }])
+}
+
+#[test]
+fn what_a_repository_declares_bears_its_file_its_line_and_its_commit() {
+    let root = host(&[("etc/sysctl.d/a.conf", "vm.swappiness = 60\n")]);
+    let (mut requests, committed) =
+        committed("hosts/db/20-vm.conf", Kind::SysctlD, "# why\nvm.swappiness = 10\nx\n");
+    requests.insert(0, Request::Host(Applier::Systemd));
+    let wanted = Arc::new(Wanted::new(Vec::new(), requests, Vec::new()));
+    let declared = Declared::read(&wanted, &committed, root.path()).unwrap();
+    let rule = declared.rules.first().unwrap();
+    assert_eq!(rule.source.to_string(), "hosts/db/20-vm.conf:2");
+    assert_eq!(rule.commit.as_ref().unwrap().short(), "a1b2c3d4a1b2");
+    assert_eq!(declared.baseline.explain(&rule.keys[0]).len(), 2);
+    insta::assert_snapshot!(declared.warnings(9).join("\n"), @r#"
+    vm.swappiness is declared 10 (hosts/db/20-vm.conf:2) and before that 60 (/etc/sysctl.d/a.conf:1): the last holds
+    hosts/db/20-vm.conf:3: `x` is not understood: wanted `key = value`
+    "#);
+}
+
+#[track_caller]
+fn check_forbidden(kind: Kind, text: &str, wanted: &str) {
+    let (requests, committed) = committed("f", kind, text);
+    let told = read(&requests, &committed, Path::new("/")).unwrap_err().to_string();
+    assert!(told.contains(wanted), "{text}: {told}");
+}
+
+#[test]
+fn a_repository_says_values_and_no_program_no_secret_no_rule_and_no_remedy() {
+    check_forbidden(
+        Kind::SysctlD,
+        "vm.swappiness = 1\nkernel.core_pattern = |/tmp/x\n",
+        "kernel.core_pattern, which names a program, at f:2 of commit a1b2c3d4a1b2",
+    );
+    check_forbidden(Kind::Procps, "kernel.modprobe = /tmp/x\n", "names a program");
+    check_forbidden(Kind::Tuned, "[sysctl]\nkernel.poweroff_cmd=/tmp/x\n", "names a program");
+    check_forbidden(Kind::Declared, "/sys/kernel/uevent_helper: /tmp/x\n", "names a program");
+    check_forbidden(Kind::Declared, "net.ipv6.conf.all.stable_secret: ::1\n", "which is a secret");
+    check_forbidden(
+        Kind::Declared,
+        "drift_rules:\n  a:\n    keys: vm.swappiness\n    remedy: revert\n",
+        "rules, sources and all else stand in the configuration of the host",
+    );
+    check_forbidden(Kind::Declared, "/sys/kernel/debug/x: 1\n", "which is outside of /sys/block");
+    check_forbidden(Kind::Declared, "exec:x: 1\n", "wanted a key");
+    check_forbidden(Kind::Declared, "/etc/shadow: x\n", "wanted a key");
+    check_forbidden(Kind::Declared, "vm.swappiness: {remedy: revert}\n", "wanted one value");
+}
+
+#[test]
+fn a_repository_declares_no_more_lines_than_a_message_values() {
+    let lines = |count| (0..count).map(|n| format!("net.a.b{n} = 1\n")).collect::<String>();
+    let read_two = |first, second| {
+        let (requests, mut committed) = committed("a.conf", Kind::SysctlD, &lines(first));
+        for kind in [Kind::SysctlD, Kind::Procps] {
+            let files = &mut committed[0].files;
+            files.truncate(1);
+            files.push(CommittedFile { path: "b.conf".into(), kind, text: lines(second) });
+            let told = read(&requests, &committed, Path::new("/")).err().map(|error| error.to_string());
+            let wanted = "found more than 10000 lines with those before in `b.conf`";
+            let too_many = first + second > 10_000;
+            assert_eq!(
+                told.is_some_and(|told| told.starts_with(wanted)),
+                too_many,
+                "{first} {second} {kind:?}"
+            );
+        }
+    };
+    read_two(6_000, 4_000);
+    read_two(6_000, 4_001);
+}
+
+#[test]
+fn a_pattern_of_a_repository_means_no_program() {
+    let root = host(&[("proc/sys/kernel/core_pattern", "core\n"), ("proc/sys/kernel/core_uses_pid", "1\n")]);
+    let (requests, committed) = committed("f", Kind::SysctlD, "kernel.core_* = 1\n");
+    let baseline =
+        read(&requests, &committed, root.path()).unwrap().resolve(&mut Interfaces::new(root.path())).unwrap();
+    let keys: Vec<String> = baseline.in_force().map(|declaration| declaration.key.to_string()).collect();
+    assert_eq!(keys, ["kernel.core_uses_pid"]);
+}
+
+#[test]
+fn what_a_profile_of_a_repository_includes_is_not_looked_for_on_the_host() {
+    let root = host(&[("usr/lib/tuned/base/tuned.conf", "[sysctl]\nvm.swappiness=1\n")]);
+    let (requests, committed) =
+        committed("f", Kind::Tuned, "[main]\ninclude=base\n[sysctl]\nvm.max_map_count=1\n");
+    let read = read(&requests, &committed, root.path()).unwrap();
+    assert_eq!(read.not_understood.len(), 1);
+    assert_eq!(read.resolve(&mut Interfaces::new(root.path())).unwrap().in_force().count(), 1);
 }

@@ -4,6 +4,8 @@
 
 mod backlog;
 mod begin;
+mod flaps;
+mod messages;
 mod query;
 mod read;
 mod record;
@@ -14,7 +16,8 @@ mod tests;
 mod write;
 
 pub use begin::{Begun, begin};
+pub use messages::{LONGEST, Message, Next, Outcome, Stale};
 pub use query::{DeploymentRow, Filter, FindingRow, Forgotten, Snapped, VerdictRow};
 pub use read::{Past, Reader, Row};
 pub use schema::{StoreError, open, signal};
-pub use write::{Batch, Store, Work};
+pub use write::{Batch, Done, Store, Work};

@@ -12,11 +12,15 @@ use serde::Serialize;
 
 use super::schema::{StoreError, file, open_read_only};
 use crate::model::{
-    Capture, Delivered, Deployment, DeploymentId, DeploymentStatus, Entry, Finding, Known, Value,
+    Adopted, Capture, Delivered, Deployment, DeploymentId, DeploymentStatus, Entry, Finding, Key, Known,
+    Remedied, Value, Values, What,
 };
 
 /// How many messages of the past are kept and read: as many as are remembered.
 pub(super) const DELIVERIES: i64 = 1024;
+
+/// How many remedies of the past are read: more than the limits of many rules count.
+const REMEDIES: i64 = 4096;
 
 /// What an earlier run left.
 #[derive(Debug, Default)]
@@ -31,8 +35,22 @@ pub struct Past {
     pub under_way: Vec<(Deployment, Timestamp)>,
     /// Messages that were taken, oldest first.
     pub delivered: Vec<Delivered>,
+    /// Live values that are expected in the place of the declared ones.
+    pub adopted: Vec<Adopted>,
+    /// What became of remedies, and when, oldest first: the last [`REMEDIES`] of them.
+    pub remedied: Vec<(Timestamp, Remedied)>,
+    /// Remedies that were about to be carried out, and of which nothing more is known.
+    pub cut_off: Vec<Remedied>,
     /// When something was last recorded.
     pub last: Option<Timestamp>,
+}
+
+impl Past {
+    /// The live value that was adopted for a key under a rule.
+    pub fn adopted_value(&self, rule: &str, key: &Key) -> Option<&Value> {
+        let it = |adopted: &&Adopted| *adopted.rule == *rule && adopted.key == *key;
+        self.adopted.iter().find(it).map(|adopted| &adopted.value)
+    }
 }
 
 /// An entry with its number.
@@ -48,7 +66,7 @@ pub struct Row {
 
 /// Reads.
 pub struct Reader {
-    db: Connection,
+    pub(super) db: Connection,
     path: PathBuf,
 }
 
@@ -85,9 +103,28 @@ impl Reader {
                     })
                 },
             )?,
-            in_force: self.all("deployments", IN_FORCE, &[], deployment)?,
+            adopted: self.all("adoptions", "SELECT rule, key, value FROM adoptions", &[], |row| {
+                Ok(Adopted {
+                    rule: row.text(0)?.into(),
+                    key: row.parse(1)?,
+                    value: row.value(2)?.ok_or("no value")?,
+                })
+            })?,
+            remedied: self.all("entries", REMEDIED, &[&REMEDIES], |row| {
+                match parse_json::<Entry>(&row.text(1)?)? {
+                    Entry { time, what: What::Remedy(remedied) } => Ok((time, *remedied)),
+                    _ => Err("no remedy".into()),
+                }
+            })?,
+            cut_off: self.all(
+                "remedies_under_way",
+                "SELECT finding, body FROM remedies_under_way",
+                &[],
+                |row| parse_json(&row.text(1)?),
+            )?,
+            in_force: self.in_force()?,
             under_way: self
-                .all("deployments", UNDER_WAY, &[], |row| Ok((deployment(row)?, row.parse(6)?)))?,
+                .all("deployments", UNDER_WAY, &[], |row| Ok((deployment(row)?, row.parse(7)?)))?,
             delivered: self.all("deliveries", DELIVERED, &[&DELIVERIES], |row| {
                 Ok(Delivered {
                     id: row.optional(1)?,
@@ -103,6 +140,19 @@ impl Reader {
         })
     }
 
+    /// The deployments in force, the last delivered last, with the values that came with them.
+    pub fn in_force(&self) -> Result<Vec<Deployment>, StoreError> {
+        let mut in_force = self.all("deployments", IN_FORCE, &[], deployment)?;
+        let declared = self.all("declared", "SELECT deployment, body FROM declared", &[], |row| {
+            Ok((row.text(0)?, parse_json::<Values>(&row.text(1)?)?))
+        })?;
+        for (id, values) in declared {
+            let of = in_force.iter_mut().find(|deployment| *deployment.id.0 == *id);
+            of.into_iter().for_each(|deployment| deployment.declared = values.clone());
+        }
+        Ok(in_force)
+    }
+
     /// What is known of a deployment, if one of these credentials delivered it.
     pub fn known(
         &self,
@@ -116,10 +166,9 @@ impl Reader {
         }
         let found = self.all("deployments", KNOWN, params![deployment.0], |row| {
             let status = row.text(2)?;
-            let known = DeploymentStatus::ALL.into_iter().find(|known| known.as_str() == status);
             Ok(Known {
                 commit: row.parse(1)?,
-                status: known.ok_or_else(|| format!("`{status}` is no status"))?,
+                status: DeploymentStatus::of(&status).ok_or_else(|| format!("`{status}` is no status"))?,
                 verdict: row.optional(3)?.map(|body| parse_json(&body)).transpose()?,
             })
         })?;
@@ -161,14 +210,15 @@ impl Reader {
 }
 
 /// One that was in force when it went under way again still is. Sorted once: over a year there are many.
-pub(super) const IN_FORCE: &str = "SELECT deployment, commit_id, app, environment, undated, repo FROM (
+pub(super) const IN_FORCE: &str =
+    "SELECT deployment, commit_id, app, environment, undated, repo, started IS NOT NULL FROM (
         SELECT rowid AS number, *, row_number() OVER (
             PARTITION BY app, environment ORDER BY ended DESC, rowid DESC) AS place
         FROM deployments WHERE status = 'finished' OR (status = 'started' AND ended IS NOT NULL))
     WHERE place = 1 ORDER BY ended, number";
 
 const UNDER_WAY: &str =
-    "SELECT deployment, commit_id, app, environment, undated, repo, started FROM deployments
+    "SELECT deployment, commit_id, app, environment, undated, repo, 1, started FROM deployments
     WHERE status = 'started' ORDER BY started, rowid";
 
 /// One that was deployed once more is judged once more: the verdict of the time before does not count. The entries say which
@@ -178,6 +228,10 @@ const KNOWN: &str = "SELECT d.deployment, d.commit_id, d.status, e.body FROM dep
         AND e.id > (SELECT coalesce(max(id), 0) FROM entries WHERE commit_id = d.commit_id AND kind = 'deployment'
             AND body ->> '$.deployment' = d.deployment AND body ->> '$.status' = 'finished')
     WHERE d.deployment = ?1";
+
+const REMEDIED: &str = "SELECT id, body FROM (
+        SELECT id, body FROM entries WHERE kind = 'remedy' ORDER BY id DESC LIMIT ?1)
+    ORDER BY id";
 
 const DELIVERERS: &str = "SELECT credential FROM deliverers WHERE deployment = ?1";
 
@@ -193,6 +247,8 @@ fn deployment(row: &RowReader<'_, '_>) -> Result<Deployment, String> {
         environment: row.optional(3)?,
         undated: row.0.get(4).map_err(|error| error.to_string())?,
         repo: row.optional(5)?,
+        declared: Values::default(),
+        announced: row.0.get(6).map_err(|error| error.to_string())?,
     })
 }
 

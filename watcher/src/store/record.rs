@@ -3,23 +3,30 @@
 use rusqlite::{OptionalExtension, Transaction, params};
 use sha2::{Digest, Sha256};
 
-use super::{read::DELIVERIES, write::Batch};
+use super::{messages::put_messages, read::DELIVERIES, write::Batch};
 use crate::model::{
-    Capture, Delivered, DeploymentNews, DeploymentStatus, Entry, Expected, Finding, FindingState, Snapshot,
-    Verdict, What,
+    Act, Capture, Delivered, DeploymentId, DeploymentNews, DeploymentStatus, Entry, Expected, Finding,
+    FindingState, Outcome, Outlet, Remedied, Snapshot, Values, Verdict, What,
 };
 
-/// Writes a batch. Every entry is to be told at each of the sinks.
-pub(super) fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) -> rusqlite::Result<()> {
+/// Writes a batch. Every entry is to be told at each of the sinks, and at the outlets that take it.
+pub(super) fn record(
+    change: &Transaction<'_>,
+    batch: &Batch,
+    sinks: &[&str],
+    outlets: &[Outlet],
+) -> rusqlite::Result<()> {
     // First, because an entry may say that one of these is over.
     for finding in &batch.moved {
         put_finding(change, finding, None)?;
     }
     for entry in &batch.entries {
         let number = put_entry(change, entry, sinks)?;
+        put_messages(change, number, entry, outlets)?;
         match &entry.what {
             What::Finding(finding) => put_finding(change, finding, Some(number))?,
             What::Deployment(news) => put_deployment(change, news, &format!("{:.9}", entry.time))?,
+            What::Remedy(remedied) => put_remedy(change, remedied)?,
             What::Verdict(verdict) => {
                 let snapshot = batch.snapshots.iter().find(|s| s.deployment == verdict.deployment);
                 put_verdict(change, number, verdict, snapshot)?;
@@ -32,6 +39,9 @@ pub(super) fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) ->
             .prepare_cached("INSERT OR IGNORE INTO deliverers (deployment, credential) VALUES (?1, ?2)")?
             .execute(params![deployment.0, credential])?;
     }
+    for (deployment, values) in &batch.declared {
+        put_declared(change, deployment, values)?;
+    }
     for delivered in &batch.delivered {
         put_delivered(change, delivered)?;
     }
@@ -42,6 +52,14 @@ pub(super) fn record(change: &Transaction<'_>, batch: &Batch, sinks: &[&str]) ->
                 "DELETE FROM deliveries WHERE number <= (SELECT max(number) FROM deliveries) - ?1",
             )?
             .execute([DELIVERIES])?;
+    }
+    for remedied in &batch.begun {
+        put_begun(change, remedied)?;
+    }
+    for (rule, key) in &batch.unadopted {
+        change
+            .prepare_cached("DELETE FROM adoptions WHERE rule = ?1 AND key = ?2")?
+            .execute(params![rule, key.to_string()])?;
     }
     batch.captures.iter().try_for_each(|capture| put_capture(change, capture))
 }
@@ -89,6 +107,29 @@ fn put_delivered(change: &Transaction<'_>, delivered: &Delivered) -> rusqlite::R
         .map(drop)
 }
 
+/// Writes the values of a deployment in the place of those of the one it follows.
+fn put_declared(
+    change: &Transaction<'_>,
+    deployment: &DeploymentId,
+    values: &Values,
+) -> rusqlite::Result<()> {
+    change
+        .prepare_cached(
+            // One by one of the few that have values: of deployments there are as many as there ever were.
+            "DELETE FROM declared WHERE EXISTS (
+                SELECT 1 FROM deployments AS other, deployments AS new
+                WHERE other.deployment = declared.deployment AND new.deployment = ?1
+                    AND other.app IS new.app AND other.environment IS new.environment)",
+        )?
+        .execute(params![deployment.0])?;
+    if !values.is_empty() {
+        change
+            .prepare_cached("INSERT INTO declared (deployment, body) VALUES (?1, ?2)")?
+            .execute(params![deployment.0, json(values)?])?;
+    }
+    Ok(())
+}
+
 fn put_capture(change: &Transaction<'_>, capture: &Capture) -> rusqlite::Result<()> {
     change
         .prepare_cached(
@@ -101,6 +142,28 @@ fn put_capture(change: &Transaction<'_>, capture: &Capture) -> rusqlite::Result<
             capture.value.as_str(),
             capture.commit.as_str()
         ])
+        .map(drop)
+}
+
+/// Writes that a remedy is about to be carried out.
+fn put_begun(change: &Transaction<'_>, remedied: &Remedied) -> rusqlite::Result<()> {
+    change
+        .prepare_cached("INSERT OR REPLACE INTO remedies_under_way (finding, body) VALUES (?1, ?2)")?
+        .execute(params![remedied.finding.0, json(remedied)?])
+        .map(drop)
+}
+
+/// Writes what became of a remedy.
+fn put_remedy(change: &Transaction<'_>, remedied: &Remedied) -> rusqlite::Result<()> {
+    change
+        .prepare_cached("DELETE FROM remedies_under_way WHERE finding = ?1")?
+        .execute([&remedied.finding.0])?;
+    let Remedied { remedy: Act::Adopt, outcome: Outcome::Done, requested: Some(value), .. } = remedied else {
+        return Ok(());
+    };
+    change
+        .prepare_cached("INSERT OR REPLACE INTO adoptions (rule, key, value) VALUES (?1, ?2, ?3)")?
+        .execute(params![remedied.rule, remedied.key.to_string(), value.as_str()])
         .map(drop)
 }
 
@@ -166,6 +229,9 @@ fn put_baseline(change: &Transaction<'_>, baseline: &[Expected]) -> rusqlite::Re
 
 /// The time has all its digits: rows are put in order by it.
 fn put_deployment(change: &Transaction<'_>, news: &DeploymentNews, time: &str) -> rusqlite::Result<()> {
+    if news.status == DeploymentStatus::Finished {
+        change.prepare_cached("DELETE FROM adoptions")?.execute([])?;
+    }
     let (started, ended) = match news.status {
         DeploymentStatus::Started => (Some(time), None),
         _ => (None, Some(time)),

@@ -17,6 +17,11 @@ pub(super) fn forget(db: &mut Connection, retention: &Retention, now: Timestamp)
     let age = SignedDuration::try_from(retention.age).unwrap_or(SignedDuration::MAX);
     let oldest = now.checked_sub(age).unwrap_or(Timestamp::MIN);
     let too_much = size(db)? > retention.size;
+    // Looked at often, and hardly ever so: what is needed still is sought only then.
+    let too_old = "SELECT EXISTS (SELECT 1 FROM entries WHERE micros < ?1)";
+    if !too_much && !db.prepare_cached(too_old)?.query_row([oldest.as_microsecond()], |row| row.get(0))? {
+        return Ok(false);
+    }
     let change = db.transaction()?;
     change.execute_batch(
         "CREATE TEMP TABLE IF NOT EXISTS doomed (id INTEGER PRIMARY KEY, micros INTEGER NOT NULL)",
@@ -26,6 +31,7 @@ pub(super) fn forget(db: &mut Connection, retention: &Retention, now: Timestamp)
         &format!(
             "INSERT INTO doomed SELECT id, micros FROM entries
              WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE entry = id)
+                AND NOT EXISTS (SELECT 1 FROM messages WHERE entry = id AND dead IS NULL)
                 AND id NOT IN (SELECT opened_entry FROM findings WHERE state = 'opened' AND opened_entry IS NOT NULL)
                 AND id NOT IN (SELECT max(entry) FROM verdicts
                     WHERE deployment IN (SELECT deployment FROM ({IN_FORCE})) GROUP BY deployment)
@@ -58,6 +64,7 @@ pub(super) fn forget(db: &mut Connection, retention: &Retention, now: Timestamp)
         [],
     )?;
     change.execute("DELETE FROM findings WHERE healed_entry IN (SELECT id FROM doomed)", [])?;
+    change.execute("DELETE FROM messages WHERE entry IN (SELECT id FROM doomed)", [])?;
     change.execute("DELETE FROM entries WHERE id IN (SELECT id FROM doomed)", [])?;
     let until = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MIN);
     change.execute(
@@ -67,8 +74,11 @@ pub(super) fn forget(db: &mut Connection, retention: &Retention, now: Timestamp)
         ),
         [format!("{until:.9}")],
     )?;
-    change
-        .execute("DELETE FROM deliverers WHERE deployment NOT IN (SELECT deployment FROM deployments)", [])?;
+    for of in ["deliverers", "declared"] {
+        let orphans =
+            format!("DELETE FROM {of} WHERE deployment NOT IN (SELECT deployment FROM deployments)");
+        change.execute(&orphans, [])?;
+    }
     change.commit()?;
     Ok(count == PIECE || too_much)
 }

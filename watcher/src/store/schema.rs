@@ -15,12 +15,20 @@ use rustix::{
 };
 
 /// The schema files, the first at version 1. A file that was ever released is never changed.
-const SCHEMA: [&str; 4] = [
+const SCHEMA: [&str; 9] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
+    include_str!("schema/0005.sql"),
+    include_str!("schema/0006.sql"),
+    include_str!("schema/0007.sql"),
+    include_str!("schema/0008.sql"),
+    include_str!("schema/0009.sql"),
 ];
+
+/// How many statements a connection keeps ready: more than there are, so that none is parsed again.
+const STATEMENTS: usize = 128;
 
 /// How many KiB of pages a connection keeps (sqlite.org/pragma.html#pragma_cache_size, where a size in KiB is negative). The
 /// usual 2 MiB would fill up in each of two connections as time goes by; what is written is at the end of few tables, and
@@ -165,6 +173,7 @@ pub fn open(state: &Path) -> Result<(Connection, File), StoreError> {
     db.pragma_update(None, "synchronous", "FULL").map_err(failed("cannot be set up"))?;
     db.pragma_update(None, "foreign_keys", true).map_err(failed("cannot be set up"))?;
     db.pragma_update(None, "cache_size", CACHE).map_err(failed("cannot be set up"))?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
     // What retention notes in between is small, and no file elsewhere is to be needed for it.
     db.pragma_update(None, "temp_store", "MEMORY").map_err(failed("cannot be set up"))?;
     for (sql, version) in SCHEMA.iter().zip(1..).skip(found) {
@@ -203,6 +212,7 @@ pub fn open_read_only(state: &Path) -> Result<Option<Connection>, StoreError> {
         .and_then(|db| {
             db.pragma_update(None, "query_only", true)?;
             db.pragma_update(None, "cache_size", CACHE)?;
+            db.set_prepared_statement_cache_capacity(STATEMENTS);
             Ok(db)
         });
     db.map(Some).map_err(|error| StoreError::Database { path, what: "cannot be opened", error })

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    sync::mpsc::SyncSender,
+    sync::{Arc, mpsc::SyncSender},
     time::Duration,
 };
 
@@ -14,18 +14,21 @@ use tokio::{
     runtime::Builder,
     sync::{
         mpsc::{Receiver, error::TryRecvError},
-        watch,
+        oneshot, watch,
     },
 };
 
 use super::{
     backlog::Backlog,
     begin::remember_damage,
+    messages::{Outcome, Stale, forget_reminders, give_up_others, give_up_stale, put_outcome, requeue},
     record::record,
     retain::forget,
-    schema::{StoreError, is_damage, open},
+    schema::{StoreError, file, is_damage, open},
 };
-use crate::model::{Capture, Delivered, DeploymentId, Entry, Finding, Retention, Snapshot};
+use crate::model::{
+    Capture, Delivered, DeploymentId, Entry, Finding, Key, Outlet, Remedied, Retention, Snapshot, Values,
+};
 
 /// How much is taken into one transaction: enough that a burst costs few commits, little enough that nobody waits
 /// long for one.
@@ -48,6 +51,12 @@ pub struct Batch {
     pub delivered: Vec<Delivered>,
     /// Who delivered which deployment, by the name of the credential.
     pub deliverers: Vec<(DeploymentId, Box<str>)>,
+    /// The values that came with deployments now in force; empty where none did.
+    pub declared: Vec<(DeploymentId, Values)>,
+    /// Remedies that are about to be carried out.
+    pub begun: Vec<Remedied>,
+    /// The rules and keys for which no live value is adopted any more.
+    pub unadopted: Vec<(Arc<str>, Key)>,
     /// Expectations that were captured.
     pub captures: Vec<Capture>,
     /// What stands beside the verdicts among the entries.
@@ -66,6 +75,9 @@ impl Batch {
             && self.moved.is_empty()
             && self.delivered.is_empty()
             && self.deliverers.is_empty()
+            && self.declared.is_empty()
+            && self.begun.is_empty()
+            && self.unadopted.is_empty()
             && self.captures.is_empty()
             && self.done.is_empty()
     }
@@ -82,6 +94,21 @@ pub enum Work {
         /// The number.
         entry: i64,
     },
+    /// A sink outside this host tried a message.
+    Tried {
+        /// The sink.
+        sink: Arc<str>,
+        /// The numbers of the entries that it told.
+        entries: Box<[i64]>,
+        /// What came of it.
+        outcome: Outcome,
+        /// What is given up with it.
+        stale: Option<Stale>,
+        /// Answered when it is written; not before, and not where it cannot be.
+        noted: oneshot::Sender<()>,
+    },
+    /// What was given up is to be tried again: of this sink, or of all. Answered with how many there are.
+    Requeue(Option<Box<str>>, oneshot::Sender<usize>),
     /// Nothing more will be recorded: who waits for the bell need not wait any longer.
     Close,
 }
@@ -91,6 +118,7 @@ pub struct Store {
     pub(super) db: Connection,
     state: PathBuf,
     sinks: Vec<&'static str>,
+    outlets: Vec<Outlet>,
     /// Held as long as this one writes, and touched after each commit: see [`signal`](super::signal).
     lock: File,
     retention: Option<Retention>,
@@ -99,15 +127,45 @@ pub struct Store {
     /// How many batches were recorded since retention looked.
     unlooked: usize,
     trouble: watch::Sender<Option<String>>,
+    commits: watch::Sender<u64>,
 }
 
 impl Store {
     /// Opens the store in a state directory. Every entry is to be told at each of the sinks, and is kept for ever.
     pub fn open(state: &Path, sinks: Vec<&'static str>) -> Result<Store, StoreError> {
         let (db, lock) = open(state)?;
-        let trouble = watch::channel(None).0;
-        let state = state.to_owned();
-        Ok(Store { db, state, sinks, lock, retention: None, forgets: true, unlooked: 0, trouble })
+        let (trouble, commits) = (watch::channel(None).0, watch::channel(0).0);
+        let (state, outlets) = (state.to_owned(), Vec::new());
+        let (retention, forgets, unlooked) = (None, true, 0);
+        Ok(Store { db, state, sinks, outlets, lock, retention, forgets, unlooked, trouble, commits })
+    }
+
+    /// The same, that has messages for these sinks outside this host. What waits for others is given up.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn telling(mut self, outlets: Vec<Outlet>) -> Result<Store, StoreError> {
+        let path = file(&self.state);
+        let others = self.db.transaction().and_then(|change| {
+            let others = give_up_others(&change, &outlets, Timestamp::now())?;
+            forget_reminders(&change, &outlets)?;
+            change.commit()?;
+            Ok(others)
+        });
+        let others =
+            others.map_err(|error| StoreError::Database { path, what: "cannot be written", error })?;
+        if others > 0 {
+            tracing::warn!(
+                "{others} messages wait for sinks that are not configured any more, and are given up"
+            );
+        }
+        self.outlets = outlets;
+        Ok(self)
+    }
+
+    /// How often something was committed: it moves whenever there may be something to tell.
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.commits.subscribe()
     }
 
     /// The same, that forgets what is too old or too much.
@@ -146,6 +204,7 @@ impl Store {
             // The time it bears does not matter: that it is set wakes those who follow.
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let _ = futimens(&self.lock, &Timestamps { last_access: now, last_modification: now });
+            self.commits.send_modify(|count| *count = count.wrapping_add(1));
             // A bell that rings already needs no second pull.
             if let Some(bell) = &bell {
                 let _ = bell.try_send(());
@@ -227,7 +286,7 @@ impl Store {
     /// later; it is written all the same when there is room.
     fn settle(&mut self, gathered: &mut [Work]) -> rusqlite::Result<()> {
         match self.write(gathered) {
-            Ok(()) => done(gathered, true),
+            Ok(requeued) => done(gathered, true, requeued),
             Err(error) => {
                 let refused =
                     matches!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::ConstraintViolation));
@@ -236,10 +295,10 @@ impl Store {
                     [_, _, ..] if refused => return self.settle_one_by_one(gathered),
                     _ if refused => {
                         tracing::error!("the store refuses what was to be recorded, and it is lost: {error}");
-                        done(gathered, false);
+                        done(gathered, false, 0);
                     }
                     _ => {
-                        done(gathered, false);
+                        done(gathered, false, 0);
                         return Err(error);
                     }
                 }
@@ -259,14 +318,28 @@ impl Store {
         Ok(())
     }
 
-    fn write(&mut self, gathered: &[Work]) -> rusqlite::Result<()> {
+    /// Writes, and gives how many messages are to be tried again.
+    pub(super) fn write(&mut self, gathered: &[Work]) -> rusqlite::Result<usize> {
         // That something was told may be forgotten by a power cut: it is then told again, under the same number.
-        let only_told = gathered.iter().all(|work| matches!(work, Work::Told { .. }));
+        let only_told = gathered.iter().all(|work| matches!(work, Work::Told { .. } | Work::Tried { .. }));
         self.db.pragma_update(None, "synchronous", if only_told { "NORMAL" } else { "FULL" })?;
+        let mut requeued = 0;
         let change = self.db.transaction()?;
         for work in gathered {
             match work {
-                Work::Record(batch) => record(&change, batch, &self.sinks)?,
+                Work::Record(batch) => record(&change, batch, &self.sinks, &self.outlets)?,
+                Work::Tried { sink, entries, outcome, stale, .. } => {
+                    for entry in entries {
+                        put_outcome(&change, sink, *entry, outcome)?;
+                    }
+                    let old = stale.as_ref().map_or(Ok(0), |stale| give_up_stale(&change, sink, stale))?;
+                    if old > 0 {
+                        tracing::error!("{old} messages to `{sink}` wait for too long, and are given up");
+                    }
+                }
+                Work::Requeue(sink, _) => {
+                    requeued += requeue(&change, sink.as_deref(), &self.outlets, Timestamp::now())?;
+                }
                 Work::Told { sink, entry } => {
                     change
                         .prepare_cached("DELETE FROM outbox WHERE sink = ?1 AND entry <= ?2")?
@@ -275,7 +348,8 @@ impl Store {
                 Work::Close => {}
             }
         }
-        change.commit()
+        change.commit()?;
+        Ok(requeued)
     }
 }
 
@@ -310,10 +384,19 @@ fn wait(work: &mut Receiver<Work>, backlog: &mut Backlog) -> bool {
     })
 }
 
-fn done(gathered: &mut [Work], durable: bool) {
+/// Answers who waits. A try is noted, and a requeue made, when it is written; they are kept until then.
+fn done(gathered: &mut [Work], durable: bool, requeued: usize) {
     for work in gathered {
-        if let Work::Record(batch) = work {
-            batch.done.drain(..).for_each(|done| done(durable));
+        match work {
+            Work::Record(batch) => batch.done.drain(..).for_each(|done| done(durable)),
+            Work::Tried { noted, .. } if durable => answer(noted, ()),
+            Work::Requeue(_, reply) if durable => answer(reply, requeued),
+            Work::Tried { .. } | Work::Requeue(..) | Work::Told { .. } | Work::Close => {}
         }
     }
+}
+
+/// Answers on a channel that is left in its place; who asked may have gone.
+fn answer<T>(channel: &mut oneshot::Sender<T>, with: T) {
+    let _ = std::mem::replace(channel, oneshot::channel().0).send(with);
 }

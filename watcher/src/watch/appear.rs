@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{
     Watch,
     links::{AFTER_NETLINK, interface},
-    tracked::Known,
+    tracked::Tracked,
 };
 use crate::{
     deploys::Pin,
@@ -50,6 +50,8 @@ impl Watch {
         let (name, if_absent) = (this.name.clone(), this.if_absent.unwrap_or(crate::model::IfAbsent::Ignore));
         self.track(key);
         let at = self.by_key.get(key).copied()?;
+        let expectation = self.rules.get(rule)?.expectation.clone();
+        self.depend(at, &expectation);
         let tracked = self.keys.get_mut(at)?;
         // Where a source declares the key, a rule of this name is for it already.
         let named =
@@ -81,8 +83,16 @@ impl Watch {
                 self.by_interface.remove(interface);
             }
         }
-        tracked.checks.clear();
-        tracked.known = Known::Nothing;
+        for mover in tracked.key.movers() {
+            if let Some(places) = self.by_mover.get_mut(&*mover) {
+                places.retain(|place| *place != at);
+                if places.is_empty() {
+                    self.by_mover.remove(&*mover);
+                }
+            }
+        }
+        // Nothing of it is asked or told any more, and that it could not be read neither.
+        *tracked = Tracked::new(tracked.key.clone());
         self.free.push(at);
     }
 
@@ -99,6 +109,7 @@ impl Watch {
         if self.look_at.take_if(|at| *at <= now.boot).is_some() {
             for at in self.look_around(now) {
                 self.read(at, pin, now);
+                self.stalls_moved = true;
             }
         }
     }

@@ -1,21 +1,28 @@
 //! From a reading to what it means: change or touch, finding opened or healed.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
     Watch,
     hints::{Explained, Quiet},
+    moving, mute,
     tracked::{Capturing, Check, Circumstance, Known, Tracked},
 };
 use crate::{
     deploys::Pin,
-    judge::{Judgement, State, Step, described, judge, step},
+    judge::{Judgement, State, Step, described_adopted, judge, judge_adopted, settled, step, wanted},
     kernel::ReadError,
     model::{
-        Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, IfAbsent, Key, Loss, Now,
-        Rule, Touch, TouchReason, Value, What,
+        Boottime, Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Healing, IfAbsent,
+        Key, Loss, Now, Revision, Rule, Touch, TouchReason, Value, What,
     },
 };
+
+/// How long after the boot the first look still tells how the host came up.
+const SOON: Duration = Duration::from_secs(15 * 60);
 
 impl Watch {
     /// Takes one reading of the key at a place; what it shows is pinned to this.
@@ -55,6 +62,12 @@ impl Watch {
         } else {
             self.judge_key(at, value.as_ref(), pin, before == Known::Nothing, now);
         }
+        if let Some(tracked) = self.keys.get_mut(at) {
+            tracked.mover.take_if(|mover| !mover.goes_on(now.boot));
+        }
+        if moves {
+            self.look_again(at, now);
+        }
         for quiet in quiet {
             self.touched(at, quiet, value.clone(), pin, now);
         }
@@ -78,11 +91,18 @@ impl Watch {
         now: Now,
     ) {
         let Some(tracked) = self.keys.get_mut(at) else { return };
-        let (writer, requested) =
-            explained.culprit.map_or((None, None), |culprit| (culprit.writer, culprit.requested));
-        let circumstance =
-            Circumstance { previous, requested, writer, seen_by: explained.seen_by, pin: pin.clone() };
+        let seen_by = explained.seen_by;
+        // Whoever wrote the key itself did it; else who wrote one that sets it too.
+        let read = |key: &Key| self.reader.read(key).ok().flatten();
+        let mover = tracked.mover.clone().filter(|mover| explained.culprit.is_none() && mover.did(read));
+        let (writer, requested, seen_by) = match (explained.culprit, &mover) {
+            (Some(culprit), _) => (culprit.writer, culprit.requested, seen_by),
+            (None, Some(mover)) => (mover.writer.clone(), None, mover.seen_by),
+            (None, None) => (None, None, seen_by),
+        };
+        let circumstance = Circumstance { previous, requested, writer, seen_by, mover, pin: pin.clone() };
         tracked.last_change = Some(Box::new(circumstance.clone()));
+        tracked.checks.iter_mut().for_each(|check| check.expects_anew = false);
         if pin.in_window {
             tracked.changed_in = pin.deployment.clone();
         }
@@ -93,6 +113,7 @@ impl Watch {
         // In a deploy's window every step is the deploy's, and is told as it is.
         let restored = self.judge_key(at, value.as_ref(), pin, false, now) && !pin.in_window;
         let Circumstance { previous, requested, writer, seen_by, .. } = circumstance;
+        let remedies = self.put_right(&key, writer.as_ref(), value.as_ref(), now.boot);
         let writes = explained.writes.max(1);
         let what = match restored {
             // Told each time, because the change it ends was told.
@@ -118,6 +139,7 @@ impl Watch {
                 deployment: pin.deployment.clone(),
                 in_window: pin.in_window,
                 writes,
+                remedies,
             }),
         };
         self.tell(now, what);
@@ -155,6 +177,7 @@ impl Watch {
         let key = tracked.key.clone();
         let was_there = tracked.was_there;
         let (mut restored, mut departs, mut healed) = (false, false, false);
+        let mut muted = Vec::new();
         for check in &mut checks {
             let Some(rule) = self.rules.get(check.rule) else { continue };
             // What the window still held when it was asked for comes before what is captured at its end.
@@ -172,10 +195,15 @@ impl Watch {
             let judgement = match (value, check.if_absent) {
                 (None, IfAbsent::Ignore) => Judgement::Unjudged,
                 (None, IfAbsent::Wait) if !was_there => Judgement::Unjudged,
-                _ => judge(&key, &rule.expectation, captured, value),
+                _ => {
+                    let expectation = settled(&rule.expectation, |of| self.reader.read(of).ok().flatten());
+                    judge_adopted(&key, &expectation, captured, check.adopted.as_deref(), value)
+                }
             };
-            check.judged = true;
-            check.from_the_start = judgement == Judgement::Departs && (first || check.from_the_start);
+            // What depends on another key is judged anew at each reading, however it is itself.
+            check.judged = !matches!(rule.expectation, Expectation::Share { .. });
+            let came_up_so = first && self.saw_the_boot && is_soon(now.boot);
+            check.from_the_start = judgement == Judgement::Departs && (came_up_so || check.from_the_start);
             match step(&mut check.state, judgement, rule, written, pin.in_window, now.boot) {
                 // Held: another deployment's verdict may wait until it has settled.
                 Step::Stay => match check.state {
@@ -187,15 +215,19 @@ impl Watch {
                 Step::Open => {
                     let finding = self.finding(at, check, value, pin, now);
                     let finding = finding.map(Box::new);
+                    if let Some(mute) = finding.as_ref().and_then(|finding| finding.muted.as_ref()) {
+                        muted.push(mute.clone());
+                    }
                     check.finding = finding.clone();
                     if let Some(finding) = finding {
+                        self.owe(&finding, None);
                         self.tell(now, What::Finding(finding));
                     }
                 }
                 Step::Heal => {
                     healed = true;
                     if let Some(finding) = check.finding.take() {
-                        self.tell_healed(*finding, value.cloned(), now);
+                        self.tell_healed(*finding, value.cloned(), Healing::InSync, now);
                     }
                 }
             }
@@ -211,6 +243,7 @@ impl Watch {
         if let Some(tracked) = self.keys.get_mut(at) {
             tracked.checks = checks;
         }
+        muted.iter().for_each(|mute| self.muted(mute));
         restored && !departs && !healed
     }
 
@@ -223,21 +256,16 @@ impl Watch {
         now: Now,
     ) -> Option<Finding> {
         let (tracked, rule) = (self.keys.get(at)?, self.rules.get(check.rule)?);
-        let capture = check.captured.as_deref();
-        let captured = capture.map(|capture| &capture.value);
         let shown = shown(tracked);
-        let change = tracked.last_change.as_deref().cloned();
+        let change = tracked.last_change.as_deref().filter(|_| !check.expects_anew).cloned();
         let pin = change.as_ref().map_or(pin, |change| &change.pin).clone();
         let cause = self.cause(tracked, change.as_ref(), check, &pin);
+        let moved_by = change.as_ref().and_then(|change| change.mover.as_ref()).map(|mover| mover.detail());
         let (previous, requested, writer, seen_by) = match change {
             Some(change) => (change.previous, change.requested, change.writer, change.seen_by),
-            None => (None, None, None, crate::model::SeenBy::Sweep),
+            None => (None, None, None, moving::seen_by(tracked)),
         };
-        let expected = described(&tracked.key, &rule.expectation, captured);
-        let declared_commit = match rule.expectation {
-            Expectation::Captured(_) => capture.map(|capture| capture.commit.clone()),
-            _ => None,
-        };
+        let expected = expected_of(&tracked.key, rule, check);
         Some(Finding {
             finding: FindingId(Uuid::now_v7().to_string().into()),
             state: FindingState::Opened,
@@ -245,12 +273,13 @@ impl Watch {
             rule: rule.name.clone(),
             severity: rule.severity,
             expected,
+            wanted: wanted_of(&tracked.key, rule, check),
             actual: value.cloned().map(shown),
-            detail: self.reader.detail(&tracked.key),
+            detail: moved_by.or_else(|| self.reader.detail(&tracked.key)),
             previous: previous.map(shown),
             requested: requested.map(shown),
             commit: pin.commit,
-            declared_commit,
+            declared_commit: declared_commit(rule, check.captured.as_deref()),
             declared_by: rule.source.clone(),
             cause,
             writer,
@@ -258,21 +287,25 @@ impl Watch {
             deployment: pin.deployment,
             opened: now.wall,
             healed: None,
+            healing: None,
+            muted: mute::active(rule, now).cloned(),
+            hushed: false,
         })
     }
 
     /// Gives open findings of a key the words of their rules as they are now: the configuration may have changed.
+    /// The severity it keeps: whoever heard that it opened hears that it healed.
     pub(super) fn redeclare(&mut self, key: &Key) {
         let Some(tracked) = self.by_key.get(key).and_then(|at| self.keys.get_mut(*at)) else { return };
         for check in &mut tracked.checks {
-            let (Some(finding), Some(rule)) = (&mut check.finding, self.rules.get(check.rule)) else {
-                continue;
-            };
+            let Some(rule) = self.rules.get(check.rule) else { continue };
+            let (expected, wanted) = (expected_of(key, rule, check), wanted_of(key, rule, check));
+            let Some(finding) = &mut check.finding else { continue };
             let before = Finding::clone(finding);
-            let captured = check.captured.as_ref().map(|capture| &capture.value);
-            finding.expected = described(key, &rule.expectation, captured);
-            finding.severity = rule.severity;
+            finding.expected = expected;
+            finding.wanted = wanted;
             finding.declared_by = rule.source.clone();
+            finding.declared_commit = declared_commit(rule, check.captured.as_deref());
             if **finding != before {
                 self.batch.moved.push(Finding::clone(finding));
             }
@@ -283,30 +316,79 @@ impl Watch {
     fn cause(&self, tracked: &Tracked, change: Option<&Circumstance>, check: &Check, pin: &Pin) -> Cause {
         match change {
             // What came up wrong by itself: nobody wrote it, or only what it came from.
-            None if tracked.late => Cause::AppearedLate,
+            None if tracked.late && !check.expects_anew => Cause::AppearedLate,
             Some(change) if tracked.late && change.previous.is_none() && change.writer.is_none() => {
                 Cause::AppearedLate
             }
+            Some(change) if change.mover.is_some() => Cause::CoupledKey,
+            Some(change) if self.is_clamped(tracked, change, check) => Cause::KernelClamped,
             // A change in a deploy's window belongs to the deploy, and so does a wrong value it left.
             Some(change) if change.pin.in_window => Cause::DeployDidNotApply,
             Some(_) if pin.deployment.is_some() => Cause::ChangedAfterDeploy,
             Some(_) => Cause::Unknown,
             None if self.verdicts.is_pending() => Cause::DeployDidNotApply,
-            // Only who looked first, and soon after the boot, can say so.
-            None if pin.deployment.is_none() && check.from_the_start && self.saw_the_boot => {
-                Cause::NeverInForce
-            }
+            None if check.from_the_start => Cause::NeverInForce,
             None => Cause::Unknown,
         }
     }
 
-    pub(super) fn tell_healed(&mut self, finding: Finding, value: Option<Value>, now: Now) {
+    /// Whether what a rule expects was written, and something else is in force.
+    fn is_clamped(&self, tracked: &Tracked, change: &Circumstance, check: &Check) -> bool {
+        let Some(rule) = self.rules.get(check.rule) else { return false };
+        let captured = check.captured.as_deref().map(|capture| &capture.value);
+        change.requested.as_ref().is_some_and(|asked| {
+            judge(&tracked.key, &rule.expectation, captured, Some(asked)) == Judgement::InSync
+        })
+    }
+
+    pub(super) fn tell_healed(&mut self, finding: Finding, value: Option<Value>, why: Healing, now: Now) {
         // What it was in between is written after the entries, and would open it again.
         self.batch.moved.retain(|moved| moved.finding != finding.finding);
         let actual = if finding.key.is_secret() { value.map(|_| Value::secret()) } else { value };
-        let healed = Finding { state: FindingState::Healed, healed: Some(now.wall), actual, ..finding };
+        let healed = Finding {
+            state: FindingState::Healed,
+            healed: Some(now.wall),
+            healing: Some(why),
+            hushed: false,
+            actual,
+            ..finding
+        };
         self.tell(now, What::Finding(Box::new(healed)));
     }
+}
+
+/// The commit whose baseline declared what a rule expects; of what the host's own files say that is not known.
+pub(super) fn declared_commit(rule: &Rule, captured: Option<&Capture>) -> Option<Revision> {
+    match rule.expectation {
+        Expectation::Captured(_) => captured.map(|capture| capture.commit.clone()),
+        _ => rule.commit.clone(),
+    }
+}
+
+/// Whether a first look of now tells how the host came up: soon after the boot, and nobody recorded anything since.
+pub(super) fn saw_the_boot(last: Option<Timestamp>, now: Now) -> bool {
+    let up = Duration::from_nanos(now.boot.nanos);
+    is_soon(now.boot)
+        && last.is_none_or(|last| Duration::try_from(now.wall.duration_since(last)).is_ok_and(|ago| ago > up))
+}
+
+/// Whether what is first looked at now came up as it is: a rule can be new long after the boot.
+fn is_soon(now: Boottime) -> bool {
+    Duration::from_nanos(now.nanos) < SOON
+}
+
+/// The value that puts a key right under a rule, where there is one.
+fn wanted_of(key: &Key, rule: &Rule, check: &Check) -> Option<Value> {
+    match &check.adopted {
+        Some(value) => Some(Value::clone(value)),
+        None => wanted(key, &rule.expectation, check.captured.as_ref().map(|capture| &capture.value)),
+    }
+}
+
+/// What a rule expects of a key now, in words.
+pub(super) fn expected_of(key: &Key, rule: &Rule, check: &Check) -> String {
+    let captured = check.captured.as_ref().map(|capture| &capture.value);
+    described_adopted(key, &rule.expectation, captured, check.adopted.as_deref())
 }
 
 /// How a value of this key is shown: a secret never is.

@@ -1,13 +1,17 @@
 //! The baseline moves: other rules are judged from now on, and what stays declared keeps its state.
 
+use std::sync::Arc;
+
 use super::{
     Watch,
     tracked::{Check, Known},
 };
 use crate::{
+    declared::inline,
+    deploys::Pin,
     judge::State,
     kernel::is_slow,
-    model::{Expectation, IfAbsent, Key, Now, Rule, SweepReason},
+    model::{Deployment, DeploymentId, Expectation, Healing, IfAbsent, Key, Now, Pattern, Rule, SweepReason},
     probes::Interest,
     sources::Declared,
 };
@@ -15,22 +19,46 @@ use crate::{
 /// What was read anew, or why it could not be.
 pub type Reread = Result<Box<Declared>, String>;
 
+/// What who reads what is declared wants to know of the loop.
+pub struct InForce {
+    /// The deployments in force, one for each application, the last delivered last.
+    pub deployments: Vec<Deployment>,
+    /// Whether what was read anew was taken since this was asked last: a retry and what is refused take nothing.
+    pub taken: bool,
+}
+
 impl Watch {
+    pub(super) fn in_force(&mut self) -> InForce {
+        let taken = std::mem::take(&mut self.taken);
+        InForce { deployments: self.ledger.all_in_force().to_vec(), taken }
+    }
+
     /// The configuration was read again.
     pub(super) fn reread(&mut self, reread: Reread, now: Now) {
-        if self.take_baseline(reread, now) {
+        if self.take_baseline(reread, None, now) {
+            self.begin_anew(false);
             self.sweep(SweepReason::Reload, now);
         }
     }
 
     /// Takes what was read anew for the baseline. One that is broken leaves the baseline there was, which is remembered
-    /// for the verdicts and the status. Whether it was taken.
-    pub(super) fn take_baseline(&mut self, reread: Reread, now: Now) -> bool {
+    /// for the verdicts and the status. Whether it was taken. Where it came with a deployment, what changed in the window of
+    /// that is of its doing.
+    pub(super) fn take_baseline(
+        &mut self,
+        reread: Reread,
+        deployment: Option<&DeploymentId>,
+        now: Now,
+    ) -> bool {
         match reread {
-            Ok(declared) => {
-                self.status.broken = None;
-                self.declare(declared.rules.clone(), now);
+            Ok(mut declared) => {
+                self.taken = true;
+                self.status.broken = declared.broken.take();
+                declared.then(inline(self.ledger.declaring()));
+                declared.warn();
+                self.declare(declared.rules.clone(), deployment, now);
                 self.follow(*declared);
+                self.look_at_mutes(now);
                 true
             }
             Err(why) => {
@@ -47,12 +75,12 @@ impl Watch {
 
     /// Looks again which keys the patterns of sources mean; gives the places of what is new.
     pub(super) fn look_at_sources(&mut self, now: Now) -> Vec<usize> {
-        let Some(rules) = self.declared.as_ref().and_then(Declared::follow) else { return Vec::new() };
+        let Some(rules) = self.followed() else { return Vec::new() };
         if rules == self.rules {
             return Vec::new();
         }
         let late = self.status.last_sweep.is_some();
-        let new = self.declare(rules, now);
+        let new = self.declare(rules, None, now);
         for at in &new {
             if let Some(tracked) = self.keys.get_mut(*at) {
                 tracked.late |= late;
@@ -61,10 +89,15 @@ impl Watch {
         new
     }
 
+    fn followed(&mut self) -> Option<Vec<Rule>> {
+        self.declared.as_mut()?.follow(inline(self.ledger.declaring()))
+    }
+
     /// Judges by other rules from now on. A rule of the same name on the same key goes on: its finding stays open, what
     /// it captured stays expected. Where it expects something else now, the key is read again. What no rule declares any
     /// more is over. Gives the places of the keys that were not declared before; they are to be read.
-    fn declare(&mut self, rules: Vec<Rule>, now: Now) -> Vec<usize> {
+    fn declare(&mut self, rules: Vec<Rule>, deployment: Option<&DeploymentId>, now: Now) -> Vec<usize> {
+        let adopted = self.adopted();
         let old_rules = std::mem::replace(&mut self.rules, rules);
         let mut old: Vec<Vec<Check>> =
             self.keys.iter_mut().map(|tracked| std::mem::take(&mut tracked.checks)).collect();
@@ -87,10 +120,10 @@ impl Watch {
                 if is_new {
                     new.push(at);
                 }
-                self.go_on(
-                    at,
-                    Check { if_absent, by_pattern: false, ..carried(before, number, rule, &old_rules) },
-                );
+                self.depend(at, &rule.expectation);
+                let check =
+                    Check { if_absent, by_pattern: false, ..carried(before, number, rule, &old_rules) };
+                self.go_on(at, check, deployment);
             }
         }
         // What patterns mean was taken up one by one, and goes on where the pattern does.
@@ -98,12 +131,12 @@ impl Watch {
             let Some(key) = self.keys.get(at).map(|tracked| tracked.key.clone()) else { continue };
             for check in checks.extract_if(.., |check| check.by_pattern).collect::<Vec<_>>() {
                 let name = old_rules.get(check.rule).map(|rule| &rule.name);
-                match rules.iter().position(|rule| Some(&rule.name) == name && means(rule, &key)) {
+                match rules.iter().position(|rule| Some(&rule.name) == name && rule.means(&key)) {
                     Some(number) if !self.has_rule(at, &rules, number) => {
                         let Some(rule) = rules.get(number) else { continue };
                         let if_absent = rule.if_absent.unwrap_or(IfAbsent::Ignore);
                         let check = carried(Some(check), number, rule, &old_rules);
-                        self.go_on(at, Check { if_absent, ..check });
+                        self.go_on(at, Check { if_absent, ..check }, deployment);
                     }
                     _ => checks.push(check),
                 }
@@ -113,13 +146,35 @@ impl Watch {
         for (at, checks) in old.into_iter().enumerate().take(known) {
             self.end(at, checks, now);
         }
+        for (rule, key) in adopted {
+            if self.check_of(&rule, &key).is_none_or(|check| check.adopted.is_none()) {
+                self.batch.unadopted.push((rule, key));
+            }
+        }
         self.status.watching.keys = self.keys.len() - self.free.len();
         self.interest_moved = true;
         new
     }
 
-    fn go_on(&mut self, at: usize, check: Check) {
+    /// The rules and keys that a live value was adopted for.
+    fn adopted(&self) -> Vec<(Arc<str>, Key)> {
+        let checks =
+            self.keys.iter().flat_map(|tracked| tracked.checks.iter().map(move |c| (&tracked.key, c)));
+        checks
+            .filter(|(_, check)| check.adopted.is_some())
+            .filter_map(|(key, check)| Some((self.rules.get(check.rule)?.name.clone(), key.clone())))
+            .collect()
+    }
+
+    fn go_on(&mut self, at: usize, mut check: Check, deployment: Option<&DeploymentId>) {
         let Some(tracked) = self.keys.get_mut(at) else { return };
+        let is_of_the_deploy = |pin: &Pin| {
+            pin.in_window
+                && pin.deployment.as_ref().is_some_and(|id| deployment == Some(id) || self.ledger.is_open(id))
+        };
+        let by_the_deploy = tracked.last_change.as_ref().is_some_and(|change| is_of_the_deploy(&change.pin));
+        // Of what was never read nothing was expected before.
+        check.expects_anew &= tracked.known != Known::Nothing && !by_the_deploy;
         tracked.checks.push(check);
         super::mark(tracked, at, &mut self.dirty);
     }
@@ -148,7 +203,7 @@ impl Watch {
                 true => known.clone(),
                 false => self.reader.read(&key).unwrap_or_else(|_| known.clone()),
             };
-            self.tell_healed(*finding, value, now);
+            self.tell_healed(*finding, value, Healing::Undeclared, now);
         }
         match is_over {
             true => self.let_go(at),
@@ -166,7 +221,11 @@ impl Watch {
 pub fn interest(rules: &[Rule]) -> Interest {
     let patterns = rules.iter().flat_map(|rule| rule.patterns.iter().cloned()).collect();
     let mut interest = Interest { patterns, ..Interest::default() };
+    let movers = rules.iter().flat_map(|rule| &rule.patterns).flat_map(Pattern::movers);
+    interest.sysctls.extend(movers.map(Into::into));
+    interest.sysctls.extend(rules.iter().filter_map(|rule| rule.expectation.depends_on()).cloned());
     for key in rules.iter().flat_map(|rule| &rule.keys) {
+        interest.sysctls.extend(key.movers().into_iter().map(Into::into));
         match key {
             Key::Sysctl { name, .. } => drop(interest.sysctls.insert(name.clone())),
             Key::Link { interface } => drop(interest.interfaces.insert(interface.clone())),
@@ -174,12 +233,6 @@ pub fn interest(rules: &[Rule]) -> Interest {
         }
     }
     interest
-}
-
-/// Whether a pattern of a rule means a key.
-fn means(rule: &Rule, key: &Key) -> bool {
-    let path = key.path();
-    rule.patterns.iter().any(|pattern| pattern.matches(path.trim_start_matches('/')))
 }
 
 /// Takes out the check that an earlier rule of the same name had.
@@ -191,7 +244,7 @@ fn of_name(checks: &mut Vec<Check>, old_rules: &[Rule], rule: &Rule) -> Option<C
 
 /// What a rule takes over from the check that it had before, where there was one.
 fn carried(before: Option<Check>, number: usize, rule: &Rule, old_rules: &[Rule]) -> Check {
-    let fresh = Check::new(number, IfAbsent::Drift, true);
+    let fresh = Check { expects_anew: true, ..Check::new(number, IfAbsent::Drift, true) };
     let Some(before) = before else { return fresh };
     let old = old_rules.get(before.rule);
     let same = old.is_some_and(|old| {
@@ -203,9 +256,12 @@ fn carried(before: Option<Check>, number: usize, rule: &Rule, old_rules: &[Rule]
         // A departure from something else has not begun yet.
         state: if same || before.state == State::Open { before.state } else { State::Quiet },
         judged: same && before.judged,
+        expects_anew: before.expects_anew || old.is_none_or(|old| old.expectation != rule.expectation),
         from_the_start: same && before.from_the_start,
         captured: before.captured.filter(|_| captures),
         capturing: before.capturing.filter(|_| captures),
+        // What was adopted departed from what was expected then.
+        adopted: before.adopted.filter(|_| old.is_some_and(|old| old.expectation == rule.expectation)),
         finding: before.finding,
         by_pattern: before.by_pattern,
         ..fresh

@@ -13,7 +13,7 @@ use crate::{
     judge::State,
     model::{
         Boottime, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now, Receipt,
-        Revision, Rule, SweepReason, Verdict, VerdictStatus, What,
+        Revision, Rule, SweepReason, Values, Verdict, VerdictStatus, What,
     },
 };
 
@@ -60,6 +60,8 @@ impl Watch {
                     environment: announcement.environment,
                     repo: announcement.repo,
                     undated: announcement.id.is_none() && announcement.timestamp.is_none(),
+                    declared: Values::default(),
+                    announced: false,
                 };
                 self.owe_verdict(&known, false, verdict);
                 Receipt::Known(id)
@@ -74,11 +76,13 @@ impl Watch {
             Outcome::Finished(deployment) => {
                 self.end_window(&before, now);
                 self.take_message(&deployment, DeploymentStatus::Finished, now);
+                self.batch.declared.push((deployment.id.clone(), deployment.declared.clone()));
                 if let Some(reread) = reread {
-                    self.take_baseline(reread, now);
+                    self.take_baseline(reread, Some(&deployment.id), now);
                 }
                 self.owe_verdict(&deployment, true, verdict);
                 self.capture(&deployment.commit, window.as_ref());
+                self.begin_anew(true);
                 self.sweep(SweepReason::Deployment, now);
                 Receipt::Accepted(deployment.id)
             }
@@ -112,6 +116,8 @@ impl Watch {
     }
 
     fn take_message(&mut self, deployment: &Deployment, status: DeploymentStatus, now: Now) {
+        // What is first looked at after this may be the deploy's doing.
+        self.saw_the_boot = false;
         self.tell(now, What::Deployment(deployment.news(status)));
     }
 

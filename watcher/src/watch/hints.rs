@@ -9,7 +9,7 @@ use crate::model::{Boottime, Hint, Key, Owner, SeenBy, TouchReason, Value, Write
 const HINTS: usize = 256;
 
 /// How long the value asked for is waited for, where the hint comes before the write.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The shortest pause before a key is read again, where a rule lets nothing settle.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -174,7 +174,7 @@ impl Hints {
 
 /// What a hint says was asked for. The whole line is written; of it a column is one word, or none where the line is
 /// short and the kernel leaves the rest as it is.
-fn requested(key: &Key, hint: &Hint) -> Option<Value> {
+pub(super) fn requested(key: &Key, hint: &Hint) -> Option<Value> {
     let text = hint.requested.as_deref()?;
     match key {
         Key::Sysctl { column: Some(_), .. } => {
@@ -225,25 +225,10 @@ mod tests {
         Boottime { nanos: millis * 1_000_000 }
     }
 
-    fn writer(pid: u32) -> Writer {
-        Writer {
-            pid,
-            tid: pid,
-            comm: "sh".into(),
-            uid: 0,
-            login_uid: None,
-            session_id: None,
-            parent_pid: 1,
-            parent_comm: "init".into(),
-            cgroup_id: 1,
-            unit: None,
-        }
-    }
-
     fn hint(pid: u32, requested: Option<&str>, result: Option<i64>) -> Hint {
         Hint {
             write: Write::Sysctl("vm/swappiness".into()),
-            writer: Some(writer(pid)),
+            writer: Some(Writer::of(pid)),
             time: at(0),
             result,
             old: None,

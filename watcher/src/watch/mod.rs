@@ -5,11 +5,16 @@
 
 mod appear;
 mod confirm;
+mod coupled;
 mod declare;
 mod deliver;
 mod hints;
 mod links;
+mod losses;
+mod moving;
+mod mute;
 mod query;
+mod remedy;
 mod run;
 mod snapshot;
 mod sweep;
@@ -23,26 +28,32 @@ use std::{
     time::Duration,
 };
 
-pub use declare::{Reread, interest};
+pub use declare::{InForce, Reread, interest};
 use jiff::{SignedDuration, Timestamp};
 pub use run::{Arrival, Source, Sources, drain, run};
+use tokio::sync::oneshot;
+
+pub use remedy::NO_RIGHT;
 
 use self::{
     deliver::Verdicts,
+    losses::Losses,
+    remedy::Remedies,
     sweep::RunningSweep,
     touches::Touches,
     tracked::{Check, Tracked},
 };
 use crate::{
     deploys::{Ledger, Passed},
-    http::{Delivery, Query},
+    http::{Asked, Delivery, Query},
     judge::State,
     kernel::{Answer, Reader, SlowReader},
     model::{
-        Boottime, Counters, Entry, Hint, IfAbsent, Ignored, Key, Loss, Now, Owner, Pattern, Rule, Started,
-        Status, SweepReason, VerdictStatus, What, Write,
+        Adopted, Boottime, Counters, Entry, Healing, Hint, IfAbsent, Ignored, Key, Now, Owner, Pattern, Rule,
+        Started, Status, SweepReason, VerdictStatus, What, Write,
     },
-    probes::{News, Tally},
+    probes::{News, Rise, Tally},
+    remedy::{Applied, Hand},
     sources::Declared,
     store::{Batch, Past},
 };
@@ -53,6 +64,8 @@ pub enum Input {
     Hints(Vec<Hint>),
     /// Something about interfaces changed.
     Links(Vec<News>),
+    /// A PSI trigger said something.
+    Pressure(Rise),
     /// Probes counted something.
     Tally(Counts),
     /// It was tried whether the probes see: why they do not, or nothing.
@@ -67,8 +80,14 @@ pub enum Input {
     Reread(Reread),
     /// An authentic message counted for nothing.
     Ignored(Ignored),
+    /// Who reads what is declared wants to know which deployments are in force.
+    InForce(oneshot::Sender<InForce>),
     /// Somebody wants to know how things stand.
     Query(Query),
+    /// Somebody asks for a remedy.
+    Asked(Asked),
+    /// What became of the write in hand.
+    Applied(Applied),
     /// A moment has come that [`Watch::deadline`] named.
     Tick,
 }
@@ -84,12 +103,6 @@ pub struct Counts {
     pub join: Tally,
 }
 
-/// How losses that follow each other closely are told and swept: the first at once, the others together.
-const LOSS_PAUSE: Duration = Duration::from_secs(1);
-
-/// How long after the boot the first look still tells how the host came up.
-const SOON: Duration = Duration::from_secs(15 * 60);
-
 /// How far the wall clock may move against the time since boot before it is a jump.
 const JUMP: SignedDuration = SignedDuration::from_secs(2);
 
@@ -100,8 +113,14 @@ pub struct Watch {
     patterns: Vec<(usize, Pattern)>,
     /// What the sources say, where patterns of theirs mean the keys that are there.
     declared: Option<Declared>,
+    /// Whether what was read anew was taken since somebody asked.
+    taken: bool,
     /// Whether other keys are declared than the probes know.
     interest_moved: bool,
+    /// Whether it is to be looked which PSI triggers are wanted.
+    stalls_moved: bool,
+    /// When the first mute ends that a finding is open under.
+    unmute: Option<Timestamp>,
     keys: Vec<Tracked>,
     /// Places in `keys` that nothing is at any more.
     free: Vec<usize>,
@@ -111,12 +130,15 @@ pub struct Watch {
     too_many: bool,
     by_key: HashMap<Key, usize>,
     by_file: HashMap<Write, Vec<usize>>,
+    /// The keys that a write of a sysctl sets too.
+    by_mover: HashMap<Box<str>, Vec<usize>>,
     by_interface: HashMap<Box<str>, Vec<usize>>,
     dirty: Vec<usize>,
     timers: BTreeSet<(Boottime, usize)>,
     ledger: Ledger,
     verdicts: Verdicts,
     touches: Touches,
+    remedies: Remedies,
     passed: Passed,
     reader: Reader,
     slow: SlowReader,
@@ -126,7 +148,7 @@ pub struct Watch {
     losses: Losses,
     /// Whether programs watch links, and rtnetlink only what it misses.
     link_hook: bool,
-    /// Whether this run was the first to look after the boot, and soon.
+    /// Whether this run was the first to look after the boot, and soon, and no deploy did anything since.
     saw_the_boot: bool,
     batch: Batch,
     status: Status,
@@ -148,41 +170,40 @@ pub struct Parts {
     pub reader: Reader,
     /// Reads keys whose reading may block.
     pub slow: SlowReader,
+    /// Writes what is expected; none where this daemon may not.
+    pub hand: Option<Hand>,
     /// How often everything declared is re-read.
     pub sweep_every: Duration,
     /// What is told at the start.
     pub watching: Started,
 }
 
-/// Losses that were not told yet.
-#[derive(Default)]
-struct Losses {
-    pending: Vec<(&'static str, u64)>,
-    /// Until when further ones are gathered.
-    until: Option<Boottime>,
-}
-
 impl Watch {
     /// A watch over the keys of the rules.
     pub fn new(parts: Parts, now: Now) -> Watch {
-        let Parts { rules, declared, ledger, past, reader, slow, sweep_every, watching } = parts;
+        let Parts { rules, declared, ledger, past, reader, slow, hand, sweep_every, watching } = parts;
         let named = rules.iter().map(|rule| rule.keys.len()).sum();
         let mut watch = Watch {
             patterns: Vec::new(),
             declared: None,
+            taken: false,
             interest_moved: false,
+            stalls_moved: false,
+            unmute: None,
             keys: Vec::with_capacity(named),
             free: Vec::new(),
             look_at: None,
             too_many: false,
             by_key: HashMap::with_capacity(named),
             by_file: HashMap::new(),
+            by_mover: HashMap::new(),
             by_interface: HashMap::new(),
             dirty: Vec::new(),
             timers: BTreeSet::new(),
             ledger,
             verdicts: Verdicts::default(),
             touches: Touches::default(),
+            remedies: Remedies::new(hand),
             passed: Passed::default(),
             reader,
             slow,
@@ -191,7 +212,7 @@ impl Watch {
             sweep: None,
             losses: Losses::default(),
             link_hook: !["netlink", "swept"].contains(&watching.link.as_str()),
-            saw_the_boot: saw_the_boot(past.last, now),
+            saw_the_boot: confirm::saw_the_boot(past.last, now),
             batch: Batch::default(),
             offset: None,
             counters: Counters::default(),
@@ -207,6 +228,7 @@ impl Watch {
                 last_sweep: None,
                 blind: None,
                 unrecorded: None,
+                sinks: Vec::new(),
                 losses: 0,
                 undeclared: 0,
                 foreign: 0,
@@ -220,12 +242,16 @@ impl Watch {
                 // Most keys have one rule, and a vector that grows by itself begins with room for four.
                 tracked.checks.reserve_exact(1);
                 tracked.checks.push(Check::new(number, if_absent, false));
+                if let Some(at) = watch.by_key.get(key).copied() {
+                    watch.depend(at, &rule.expectation);
+                }
             }
             watch.patterns.extend(rule.patterns.iter().map(|pattern| (number, pattern.clone())));
         }
         watch.rules = rules;
         watch.look_around(now);
-        if let Some(declared) = declared {
+        if let Some(mut declared) = declared {
+            watch.status.broken = declared.broken.take();
             watch.follow(declared);
         }
         watch.status.watching.keys = watch.keys.len();
@@ -240,6 +266,9 @@ impl Watch {
         if at == next {
             if let Some(write) = written_file(key) {
                 self.by_file.entry(write).or_default().push(at);
+            }
+            for mover in key.movers() {
+                self.by_mover.entry(mover.into()).or_default().push(at);
             }
             if let Some(interface) = links::interface(key) {
                 self.by_interface.entry(interface.into()).or_default().push(at);
@@ -261,6 +290,11 @@ impl Watch {
                 check.captured = Some(Box::new(capture));
             }
         }
+        for Adopted { rule, key, value } in past.adopted {
+            if let Some(check) = self.check_of(&rule, &key) {
+                check.adopted = Some(Box::new(value));
+            }
+        }
         for finding in past.findings {
             let key = finding.key.clone();
             match self.check_of(&finding.rule, &finding.key) {
@@ -269,9 +303,11 @@ impl Watch {
                     check.finding = Some(Box::new(finding));
                     self.redeclare(&key);
                 }
-                None => self.tell_healed(finding, None, now),
+                None => self.tell_healed(finding, None, Healing::Undeclared, now),
             }
         }
+        self.look_at_mutes(now);
+        self.recall_remedies(past.remedied, past.cut_off, now);
     }
 
     fn check_of(&mut self, rule: &str, key: &Key) -> Option<&mut Check> {
@@ -285,6 +321,7 @@ impl Watch {
         match input {
             Input::Hints(hints) => hints.into_iter().for_each(|hint| self.hinted(hint)),
             Input::Links(news) => news.into_iter().for_each(|news| self.link(news, now)),
+            Input::Pressure(rise) => self.pressure(rise, now),
             Input::Tally(counts) => self.tally(counts, now),
             Input::Sight(blind) => self.sight(blind, now),
             Input::Recording(trouble) => self.recording(trouble, now),
@@ -301,7 +338,10 @@ impl Watch {
                     self.tell(now, What::Ignored(message));
                 }
             }
+            Input::InForce(reply) => drop(reply.send(self.in_force())),
             Input::Query(query) => self.answer(query),
+            Input::Asked(asked) => self.asked(asked, now),
+            Input::Applied(applied) => self.applied(applied, now),
             Input::Tick => {}
         }
         self.due(now);
@@ -317,6 +357,7 @@ impl Watch {
             self.touches.deadline(),
             self.losses.until,
             self.look_at,
+            self.next_unmute(),
         ]
         .into_iter()
         .flatten()
@@ -344,6 +385,7 @@ impl Watch {
             );
             return;
         }
+        self.hinted_coupled(&hint);
         if !self.by_file.contains_key(&hint.write) && self.written_anew(&hint.write).is_none() {
             return;
         }
@@ -353,70 +395,6 @@ impl Watch {
                 mark(tracked, *at, &mut self.dirty);
             }
         }
-    }
-
-    fn tally(&mut self, counts: Counts, now: Now) {
-        self.status.foreign += counts.foreign;
-        self.status.undeclared += counts.join.undeclared;
-        for (what, count) in [
-            ("records that the ring had no room for", counts.lost),
-            ("results of writes, which did not come within a second", counts.join.unreturned),
-            // While we are blind, and have said so, this is how it must be.
-            (
-                "writes that the hook did not see",
-                if self.status.blind.is_none() { counts.join.unseen } else { 0 },
-            ),
-            ("records that could not be read", counts.join.unreadable),
-        ] {
-            self.lost(what, count, now);
-        }
-    }
-
-    /// Tells when the probes went blind, and when they see again; both times all is read.
-    fn sight(&mut self, blind: Option<String>, now: Now) {
-        let before = std::mem::replace(&mut self.status.blind, blind.clone());
-        let what = match (before, blind) {
-            (None, Some(why)) => why,
-            (Some(_), None) => {
-                "the probes were blind, and see again: what was written meanwhile has no writer".into()
-            }
-            (Some(_), Some(_)) | (None, None) => return,
-        };
-        self.status.losses += 1;
-        self.tell(now, What::Loss(Loss { what, count: None }));
-        self.sweep(SweepReason::Loss, now);
-    }
-
-    /// Shows that nothing can be recorded, and tells it when it can be again: what is told is recorded first.
-    fn recording(&mut self, trouble: Option<String>, now: Now) {
-        let before = std::mem::replace(&mut self.status.unrecorded, trouble);
-        if let (Some(why), None) = (before, &self.status.unrecorded) {
-            self.status.losses += 1;
-            let what = format!("the store can be written again; before: {why}");
-            self.tell(now, What::Loss(Loss { what, count: None }));
-        }
-    }
-
-    fn lost(&mut self, what: &'static str, count: u64, now: Now) {
-        if count == 0 {
-            return;
-        }
-        self.status.losses += count;
-        match self.losses.pending.iter_mut().find(|(pending, _)| *pending == what) {
-            Some((_, sum)) => *sum += count,
-            None => self.losses.pending.push((what, count)),
-        }
-        self.losses.until.get_or_insert(now.boot);
-    }
-
-    /// Tells the losses that gathered, if there are any.
-    fn tell_losses(&mut self, now: Now) -> bool {
-        let pending = std::mem::take(&mut self.losses.pending);
-        let any = !pending.is_empty();
-        for (what, count) in pending {
-            self.tell(now, What::Loss(Loss { what: what.into(), count: Some(count) }));
-        }
-        any
     }
 
     /// Does what is due: reads what is dirty, sweeps, closes windows, tells what gathered.
@@ -429,13 +407,7 @@ impl Watch {
             self.window_timed_out(&deployment, &pin, now);
             pin = self.ledger.pin();
         }
-        if self.losses.until.is_some_and(|until| until <= now.boot) {
-            let any = self.tell_losses(now);
-            self.losses.until = any.then(|| now.boot.after(LOSS_PAUSE));
-            if any {
-                self.sweep(SweepReason::Loss, now);
-            }
-        }
+        self.sweep_losses_if_due(now);
         while let Some((due, at)) = self.timers.first().copied().filter(|(due, _)| *due <= now.boot) {
             self.timers.remove(&(due, at));
             if let Some(tracked) = self.keys.get_mut(at) {
@@ -457,7 +429,9 @@ impl Watch {
                 self.observe(at, Err(error), &self.ledger.pin(), now);
             }
         }
+        self.remedy_due(now);
         self.end_sweep(now);
+        self.unmute_if_due(now);
         self.give_verdicts(now);
         self.touches.flush(Some(now.boot)).into_iter().for_each(|touch| self.tell(now, What::Touch(touch)));
     }
@@ -474,13 +448,6 @@ impl Watch {
         self.counters.count(&what);
         self.batch.entries.push(Entry { time: now.wall, what });
     }
-}
-
-/// Whether a first look of now tells how the host came up: soon after the boot, and nobody recorded anything since.
-fn saw_the_boot(last: Option<Timestamp>, now: Now) -> bool {
-    let up = Duration::from_nanos(now.boot.nanos);
-    up < SOON
-        && last.is_none_or(|last| Duration::try_from(now.wall.duration_since(last)).is_ok_and(|ago| ago > up))
 }
 
 /// Puts a key on the list of those to read, once.

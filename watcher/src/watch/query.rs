@@ -2,13 +2,13 @@
 
 use super::{
     Watch,
-    confirm::shown,
+    confirm::{expected_of, shown},
     tracked::{Known, Tracked},
 };
 use crate::{
     http::Query,
-    judge::{State, described},
-    model::{Deployment, DeploymentStatus, RuleStanding, Standing, Status, VerdictStatus, Watched},
+    judge::State,
+    model::{Deployment, DeploymentStatus, Key, RuleStanding, Standing, Status, VerdictStatus, Watched},
 };
 
 impl Watch {
@@ -45,6 +45,20 @@ impl Watch {
         keys
     }
 
+    fn watched_by(&self, tracked: &Tracked) -> &str {
+        match &tracked.key {
+            Key::Sysctl { .. } => &self.status.watching.sysctl,
+            Key::Link { .. } => &self.status.watching.link,
+            Key::Pressure { .. } if tracked.guarded => "psi",
+            Key::Pressure { .. }
+            | Key::Meminfo { .. }
+            | Key::NetDev { .. }
+            | Key::Sysfs { .. }
+            | Key::Processes { .. }
+            | Key::Cmdline { .. } => "swept",
+        }
+    }
+
     fn watched_key(&self, tracked: &Tracked) -> Watched {
         let actual = match &tracked.known {
             Known::Value(value) => value.clone(),
@@ -54,11 +68,7 @@ impl Watch {
             let rule = self.rules.get(check.rule)?;
             Some(RuleStanding {
                 rule: rule.name.clone(),
-                expected: described(
-                    &tracked.key,
-                    &rule.expectation,
-                    check.captured.as_ref().map(|capture| &capture.value),
-                ),
+                expected: expected_of(&tracked.key, rule, check),
                 severity: rule.severity,
                 declared_by: rule.source.clone(),
                 standing: match check.state {
@@ -72,6 +82,7 @@ impl Watch {
             key: tracked.key.clone(),
             surface: tracked.key.surface(),
             actual: actual.map(shown(tracked)),
+            watched_by: self.watched_by(tracked).into(),
             readable: !tracked.unreadable,
             rules: rules.collect(),
         }

@@ -3,20 +3,22 @@
 use std::{
     future::pending,
     os::fd::{AsRawFd, OwnedFd},
+    path::Path,
     time::Duration,
 };
 
 use tokio::{
     io::unix::AsyncFd,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
 };
 
-use super::{Counts, Input, Reread, Watch, links::AFTER_NETLINK};
+use super::{Counts, InForce, Input, Reread, Watch, links::AFTER_NETLINK};
 use crate::{
-    http::{Posted, Query},
-    kernel::{Answer, Units, now},
+    http::{Asked, Posted, Query},
+    kernel::{Answer, Units, login_uid, now},
     model::Boottime,
-    probes::{self, Canary, Counter, Join, Links, Loaded},
+    probes::{self, Canary, Counter, Join, Links, Loaded, Triggers},
+    remedy::Applied,
     store::{Batch, Work},
 };
 
@@ -42,6 +44,8 @@ pub enum Arrival {
     Posted(Box<Posted>, Option<Reread>),
     /// The configuration was read again.
     Reread(Reread),
+    /// Who reads wants to know which deployments are in force, all that came before taken.
+    InForce(oneshot::Sender<InForce>),
 }
 
 /// All that the loop listens to.
@@ -56,10 +60,16 @@ pub struct Sources {
     pub units: Units,
     /// rtnetlink.
     pub links: Option<Source<Links>>,
+    /// PSI triggers.
+    pub triggers: Triggers,
     /// The webhook, and what is read anew.
     pub arrivals: mpsc::Receiver<Arrival>,
     /// Those who want to know how things stand.
     pub queries: mpsc::Receiver<Query>,
+    /// Those who ask for a remedy.
+    pub asked: mpsc::Receiver<Asked>,
+    /// What became of the write in hand.
+    pub applied: mpsc::Receiver<Applied>,
     /// Keys whose reading may block.
     pub answers: mpsc::Receiver<Answer>,
     /// Why the store cannot be written, as long as that is so.
@@ -82,6 +92,9 @@ pub async fn run(
             if let Some(interest) = watch.moved_interest() {
                 sources.join.set_interest(interest);
             }
+            if let Some(stalls) = watch.moved_stalls() {
+                watch.guarded(&sources.triggers.guard(&stalls));
+            }
             // A store that does not take any more, on a full disk for one, must not make the daemon deaf to its end.
             tokio::select! {
                 biased;
@@ -102,10 +115,20 @@ pub async fn run(
     }
 }
 
+/// How long the end waits for a write that is under way.
+const HELD_UP: Duration = Duration::from_secs(1);
+
 /// Records what the probes saw until now, so that it is told with its writer and not found by the next start, and what
 /// was still gathering.
 pub async fn drain(mut watch: Watch, sources: &mut Sources, store: &mpsc::Sender<Work>) {
-    for mut input in sources.last() {
+    let writes = watch.end_writing();
+    let mut inputs = sources.last();
+    // A write that the kernel holds up is told by the next start.
+    if writes && let Ok(Some(applied)) = tokio::time::timeout(HELD_UP, sources.applied.recv()).await {
+        inputs.extend(sources.last());
+        inputs.push(Input::Applied(applied));
+    }
+    for mut input in inputs {
         sources.attribute(&mut input);
         record(store, watch.handle(input, now())).await;
     }
@@ -126,7 +149,14 @@ impl Sources {
 
     /// Says of each writer to which unit it belongs: at once, because it may be gone soon.
     fn attribute(&mut self, input: &mut Input) {
-        let Input::Hints(hints) = input else { return };
+        let hints = match input {
+            Input::Hints(hints) => hints,
+            Input::Asked(Asked { person, .. }) => {
+                person.login_uid = login_uid(Path::new("/"), person.pid);
+                return;
+            }
+            _ => return,
+        };
         for writer in hints.iter_mut().filter_map(|hint| hint.writer.as_mut()) {
             writer.unit = self.units.of(writer.pid, writer.cgroup_id);
         }
@@ -167,7 +197,9 @@ impl Sources {
     /// The next inputs: of the source that has some, or none but the tick at the deadline. Cancelled, it loses
     /// nothing: what has a descriptor is read only after it was awaited.
     async fn next(&mut self, watch: &Watch) -> Vec<Input> {
-        let Sources { ring, join, links, arrivals, queries, answers, trouble, .. } = self;
+        let Sources {
+            ring, join, links, triggers, arrivals, queries, asked, applied, answers, trouble, ..
+        } = self;
         let deadline = watch.deadline();
         let deadline = join.deadline().map_or(deadline, |due| due.min(deadline));
         tokio::select! {
@@ -184,6 +216,7 @@ impl Sources {
                 }
                 vec![Input::Links(news)]
             }
+            rise = triggers.next() => vec![Input::Pressure(rise)],
             Some(answer) = answers.recv() => vec![Input::Answer(answer)],
             // What leads to a sweep comes after what the probes have said: a sweep knows no writer.
             Some(arrival) = arrivals.recv() => match arrival {
@@ -193,9 +226,13 @@ impl Sources {
                     }
                     Posted::Ignored(message) => vec![Input::Ignored(message)],
                 },
+                Arrival::InForce(reply) => vec![Input::InForce(reply)],
                 Arrival::Reread(reread) => followed_by(taken(ring, join), Input::Reread(reread)),
             },
             Ok(()) = trouble.changed() => vec![Input::Recording(trouble.borrow_and_update().clone())],
+            // The programs have said of a write of ours all there is to say before it came back.
+            Some(applied) = applied.recv() => followed_by(taken(ring, join), Input::Applied(applied)),
+            Some(asked) = asked.recv() => followed_by(taken(ring, join), Input::Asked(asked)),
             Some(query) = queries.recv() => vec![Input::Query(query)],
             () = at(deadline) => {
                 let mut inputs = self.heard(watch.is_sweep_due(now().boot));

@@ -1,10 +1,11 @@
 //! What is recorded beside a verdict: everything that is declared, and everything that is in force.
 
-use super::{Watch, confirm::shown, tracked::Known};
-use crate::{
-    judge::described,
-    model::{DeploymentId, Expectation, Expected, Key, Snapshot, Value},
+use super::{
+    Watch,
+    confirm::{declared_commit, expected_of, shown},
+    tracked::Known,
 };
+use crate::model::{DeploymentId, Expectation, Expected, Key, Snapshot, Value};
 
 impl Watch {
     /// All that is declared and in force, as it was last read.
@@ -32,11 +33,9 @@ impl Watch {
             Some(Expected {
                 key: tracked.key.clone(),
                 rule: rule.name.to_string(),
-                expected: known.then(|| {
-                    described(&tracked.key, &rule.expectation, captured.map(|capture| &capture.value))
-                }),
+                expected: known.then(|| expected_of(&tracked.key, rule, check)),
                 declared_by: rule.source.clone(),
-                declared_commit: captured.filter(|_| captures).map(|capture| capture.commit.clone()),
+                declared_commit: declared_commit(rule, check.captured.as_deref()),
             })
         });
         expected.collect()

@@ -63,6 +63,7 @@ impl Watch {
         self.sweep = Some(RunningSweep { reason, started: now.boot, changed });
         self.look_around(now);
         (0..self.keys.len()).for_each(|at| self.read(at, pin, now));
+        self.stalls_moved = true;
     }
 
     pub(super) fn end_sweep(&mut self, now: Now) {

@@ -98,18 +98,7 @@ mod tests {
     fn writers_beyond_those_kept_apart_gather_together() {
         let mut touches = Touches::default();
         let by = |uid: u32| {
-            let writer = crate::model::Writer {
-                pid: 1,
-                tid: 1,
-                comm: "sh".into(),
-                uid,
-                login_uid: None,
-                session_id: None,
-                parent_pid: 1,
-                parent_comm: "init".into(),
-                cgroup_id: 1,
-                unit: None,
-            };
+            let writer = crate::model::Writer { uid, ..crate::model::Writer::of(1) };
             Touch { writer: Some(writer), ..touch("vm.swappiness", 1) }
         };
         let told = (0..3000).filter(|uid| touches.take(by(*uid), at(0)).is_some()).count();

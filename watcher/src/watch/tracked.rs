@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::hints::{Explained, Hints, Reading};
+use super::{
+    coupled::Mover,
+    hints::{Explained, Hints, Reading},
+};
 use crate::{
     deploys::Pin,
     judge::State,
@@ -30,6 +33,8 @@ pub struct Tracked {
     pub written: Option<Boottime>,
     /// Its last change, for the finding that may follow. Boxed, as what most keys never have.
     pub last_change: Option<Box<Circumstance>>,
+    /// A write of another key that may have set this one too.
+    pub mover: Option<Box<Mover>>,
     /// The deployment in whose window it last changed.
     pub changed_in: Option<DeploymentId>,
     /// What held when it was asked of the slow reader: its answer tells of the time before.
@@ -46,6 +51,10 @@ pub struct Tracked {
     pub dirty: bool,
     /// When it is read because rtnetlink said something about it; what is seen until then is rtnetlink's news.
     pub netlink: Option<Boottime>,
+    /// Whether a PSI trigger stands guard for it.
+    pub guarded: bool,
+    /// When it is read because it moves by itself, and something is or may soon be wrong with it.
+    pub look: Option<Boottime>,
     hints: Hints,
 }
 
@@ -65,8 +74,13 @@ pub struct Check {
     pub judged: bool,
     /// Whether it departs since it was first read.
     pub from_the_start: bool,
+    /// Whether the rule expects something else since the key last changed: who changed it then did nothing wrong.
+    pub expects_anew: bool,
     /// What the host had when a deployment was confirmed. Boxed, as what most rules do not ask for.
     pub captured: Option<Box<Capture>>,
+    /// The live value that was adopted: it is expected until the next deployment, whatever the rule says. Boxed, as what
+    /// most rules never have.
+    pub adopted: Option<Box<Value>>,
     /// The next reading may become what is expected.
     pub capturing: Option<Capturing>,
 }
@@ -90,6 +104,8 @@ pub struct Circumstance {
     pub writer: Option<Writer>,
     /// How it was noticed.
     pub seen_by: SeenBy,
+    /// The write of another key that did it.
+    pub mover: Option<Box<Mover>>,
     /// What it is pinned to.
     pub pin: Pin,
 }
@@ -105,7 +121,9 @@ impl Check {
             by_pattern,
             judged: false,
             from_the_start: false,
+            expects_anew: false,
             captured: None,
+            adopted: None,
             capturing: None,
         }
     }
@@ -128,6 +146,7 @@ impl Tracked {
             checks: Vec::new(),
             written: None,
             last_change: None,
+            mover: None,
             changed_in: None,
             asked_under: None,
             unreadable: false,
@@ -136,6 +155,8 @@ impl Tracked {
             again: None,
             dirty: false,
             netlink: None,
+            guarded: false,
+            look: None,
             hints: Hints::default(),
         }
     }
@@ -144,8 +165,11 @@ impl Tracked {
     /// rule is content with it and waits for nothing.
     pub fn at_rest(&self) -> Option<&Value> {
         let Known::Value(Some(value)) = &self.known else { return None };
-        let waits =
-            !self.hints.is_empty() || self.netlink.is_some() || self.again.is_some() || self.unreadable;
+        let waits = !self.hints.is_empty()
+            || self.netlink.is_some()
+            || self.mover.is_some()
+            || self.again.is_some()
+            || self.unreadable;
         let content =
             |check: &Check| check.judged && check.state == State::Quiet && check.capturing.is_none();
         // A literal value may hold a tab that is another than a space.

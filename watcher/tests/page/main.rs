@@ -1,4 +1,4 @@
-//! The page as people meet it: a real driftd, a real browser (Debian's `chromium`, where there is one), and what it
+//! The page as people meet it: a real driftd, a real browser (Debian's `chromium`), and what it
 //! shows. Also what others read of the same listener: Prometheus, by its own `promtool`.
 //!
 //! Each test has a daemon of its own, without probes, in a UTS namespace of its own: the one key that is written,
@@ -22,17 +22,17 @@ use self::{chromium::Chromium, daemon::Daemon};
 /// Of each browser's window, as wide as on a desk.
 const DESK: (u32, u32) = (1280, 900);
 
-/// A daemon and a browser that shows its page, where both can be had here.
-fn page(events: usize) -> Option<(Daemon, Chromium)> {
-    let (daemon, mut browser) = (Daemon::start(events)?, Chromium::start(DESK)?);
+/// A daemon and a browser that shows its page.
+fn page(events: usize) -> (Daemon, Chromium) {
+    let (daemon, mut browser) = (Daemon::start(events), Chromium::start(DESK));
     browser.open(&daemon.url(""));
     browser.wait("the page is live", "document.getElementById('live').textContent === 'live'");
-    Some((daemon, browser))
+    (daemon, browser)
 }
 
 #[test]
 fn the_page_shows_the_state_and_a_change_in_the_kernel_without_reload() {
-    let Some((daemon, mut browser)) = page(0) else { return };
+    let (daemon, mut browser) = page(0);
     browser.wait("the verdict", "document.getElementById('verdict').textContent === 'SYNCED'");
     browser.wait("no finding", "!document.getElementById('no-findings').hidden");
     browser.run("window.sameDocument = true");
@@ -65,7 +65,7 @@ fn the_page_shows_the_state_and_a_change_in_the_kernel_without_reload() {
 
 #[test]
 fn a_key_is_chosen_on_the_timeline_by_keyboard_and_its_history_is_a_plot_and_a_table() {
-    let Some((daemon, mut browser)) = page(0) else { return };
+    let (daemon, mut browser) = page(0);
     daemon.deliver(r#"{"commit":"a1b2c3d4e5f6","app":"web-backend","id":"1"}"#);
     daemon.write_domain("bad.example");
     browser.wait("the finding", "document.querySelectorAll('#finding-list li').length === 1");
@@ -98,26 +98,28 @@ fn a_key_is_chosen_on_the_timeline_by_keyboard_and_its_history_is_a_plot_and_a_t
 }
 
 #[test]
-fn ten_thousand_events_are_drawn_in_less_than_a_tenth_of_a_second() {
-    let Some((daemon, mut browser)) = page(10_000) else { return };
+fn of_ten_thousand_events_only_what_can_be_looked_at_is_in_the_document() {
+    let (daemon, mut browser) = page(10_000);
     browser.wait(
         "all events",
         "parseInt(document.getElementById('counted').textContent.replaceAll(/\\D/g, '')) >= 10000",
     );
-    assert_eq!(browser.run("document.querySelectorAll('#event-rows tr').length"), 100);
-    let millis = browser.run(
-        "(() => { const from = performance.now(); \
-         for (let i = 0; i < 10; i++) { document.querySelector('[data-zoom=in]').click(); \
-         document.querySelector('[data-zoom=out]').click(); } \
-         return (performance.now() - from) / 20; })()",
-    );
-    assert!(millis.as_f64().is_some_and(|millis| millis < 100.0), "{millis} ms a picture");
+    let count = |browser: &mut Chromium, of: &str| {
+        let count = browser.run(&format!("document.querySelectorAll('{of}').length"));
+        count.as_u64().unwrap_or(u64::MAX)
+    };
+    assert_eq!(count(&mut browser, "#event-rows tr"), 100);
+    for zoom in ["in", "out", "out"] {
+        browser.run(&format!("document.querySelector('[data-zoom={zoom}]').click()"));
+        let elements = count(&mut browser, "*");
+        assert!(elements < 5_000, "{elements} elements");
+    }
     browser.assert_quiet(&daemon.url(""));
 }
 
 #[test]
 fn it_is_named_for_a_screen_reader_and_never_wider_than_the_window() {
-    let Some((daemon, mut browser)) = page(0) else { return };
+    let (daemon, mut browser) = page(0);
     daemon.write_domain("bad.example");
     browser.wait("the finding", "document.querySelectorAll('#finding-list li').length === 1");
     let nodes = browser.call("Accessibility.getFullAXTree", &json!({}));

@@ -77,26 +77,26 @@ impl Host {
     /// Starts driftd with the configuration in this directory.
     #[track_caller]
     pub fn run(dir: TempDir, config: &Path) -> Host {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_driftd"))
-            .args(["run", "--output", "json", "--config"])
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(fs::File::create(dir.path().join("log")).expect("a log can be written"))
-            .spawn()
-            .expect("driftd can be started");
-        let stdout = child.stdout.take().expect("it is piped");
-        let (send, lines) = mpsc::channel();
-        thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if send.send(line).is_err() {
-                    break;
-                }
-            }
-        });
+        let (child, lines) = started(dir.path(), config);
         let mut host = Host { dir, child, lines, url: String::new() };
         host.url = host.told("start")["webhook"].as_str().expect("it listens").to_owned();
         host
+    }
+
+    /// Kills driftd, and starts it again.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it is ours");
+        (self.child, self.lines) = started(self.dir.path(), &self.path("driftd.yaml"));
+        self.url = self.told("start")["webhook"].as_str().expect("it listens").to_owned();
+    }
+
+    /// Asks driftd to read its configuration again.
+    #[track_caller]
+    pub fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).expect("it runs");
     }
 
     /// The next line of a kind.
@@ -156,6 +156,29 @@ impl Host {
         command.env("DRIFTD_COMMIT", "a1b2c3d4");
         command
     }
+}
+
+/// A driftd with this configuration, and what it prints.
+#[track_caller]
+fn started(dir: &Path, config: &Path) -> (Child, Receiver<String>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_driftd"))
+        .args(["run", "--output", "json", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(fs::File::create(dir.join("log")).expect("a log can be written"))
+        .spawn()
+        .expect("driftd can be started");
+    let stdout = child.stdout.take().expect("it is piped");
+    let (send, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    (child, lines)
 }
 
 impl Drop for Host {

@@ -9,7 +9,9 @@
 )]
 
 mod crowd;
+mod git;
 mod host;
 mod init;
 mod script;
 mod templates;
+mod values;

@@ -129,6 +129,7 @@ fn native(plan: &str, figures: &Figures) -> Vec<Row> {
     let sweep = format!("sweep.{plan}");
     let groups = [
         latency(figures),
+        revert(figures),
         Some(cost(figures, Some(1.3))),
         idle(figures),
         swept(figures, "many", "a sweep of", "many").map(|row| vec![row]),
@@ -140,6 +141,7 @@ fn native(plan: &str, figures: &Figures) -> Vec<Row> {
         burst(figures, "burst"),
         burst(figures, "flood"),
         start(figures),
+        load(figures),
         day(figures),
         ask(figures),
     ];
@@ -167,6 +169,14 @@ fn latency(figures: &Figures) -> Option<Vec<Row>> {
             format!("p50 {}, p99 {}", time(get("told_p50_ns")?), time(get("told_p99_ns")?)),
         ),
     ])
+}
+
+fn revert(figures: &Figures) -> Option<Vec<Row>> {
+    let get = |name: &str| figures.get(&format!("revert.{name}")).copied();
+    let (p50, p99, whole) = (get("p50_ns")?, get("p99_ns")?, get("written_p50_ns")?);
+    let measured = format!("p50 {}, p99 {}; p50 {}", time(p50), time(p99), time(whole));
+    let what = "from a finding to the value put back; and from the write that departs, where nothing settles";
+    Some(vec![Row::reach(what, measured, "p99 10 ms", p99 <= 10e6)])
 }
 
 /// The rows of one open+write+close, in each state that was measured; the ratio that watching is to stay below.
@@ -316,6 +326,17 @@ fn start(figures: &Figures) -> Option<Vec<Row>> {
             ended <= 2e8,
         ),
     ])
+}
+
+fn load(figures: &Figures) -> Option<Vec<Row>> {
+    let get = |name: &str| figures.get(&format!("load.{name}")).copied();
+    let many = get("many_ns")?;
+    Some(vec![Row::reach(
+        format!("`driftd config check` over {} rules, from its start to its end; over one", get("rules")?),
+        format!("{}; {}", time(many), time(get("one_ns")?)),
+        "100 ms",
+        many <= 1e8,
+    )])
 }
 
 fn day(figures: &Figures) -> Option<Vec<Row>> {

@@ -16,11 +16,11 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_AUDIT};
+use driftd_tests::host::netlink;
+use netlink_sys::{Socket, protocols::NETLINK_AUDIT};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Kinds of messages.
-const NLMSG_ERROR: u16 = 2;
 const GET: u16 = 1000;
 const SET: u16 = 1001;
 const ADD_RULE: u16 = 1011;
@@ -55,13 +55,13 @@ struct Status {
 impl Watch {
     /// Sets the watch.
     pub fn start(path: &Path) -> io::Result<Watch> {
-        let control = connect()?;
+        let control = netlink::connect(NETLINK_AUDIT)?;
         let before = status(&control)?;
         let stop = Arc::new(AtomicBool::new(false));
         let mut records = None;
         // An auditd that is there takes the records itself.
         if before.pid == 0 {
-            let socket = connect()?;
+            let socket = netlink::connect(NETLINK_AUDIT)?;
             ask(&socket, SET, &settings(PID | BACKLOG_LIMIT, 0, process::id(), BACKLOG))?;
             let stop = Arc::clone(&stop);
             records = Some(thread::spawn(move || take(&socket, &stop)));
@@ -118,13 +118,6 @@ fn take(socket: &Socket, stop: &AtomicBool) -> usize {
     count
 }
 
-fn connect() -> io::Result<Socket> {
-    let mut socket = Socket::new(NETLINK_AUDIT)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    Ok(socket)
-}
-
 fn status(socket: &Socket) -> io::Result<Status> {
     let words = ask(socket, GET, &[])?;
     match *words.as_slice() {
@@ -175,32 +168,19 @@ fn rule(path: &Path) -> Vec<u32> {
 /// Sends a message and waits for the answer: the words of the status that was asked for, or none where the message is
 /// acknowledged.
 fn ask(socket: &Socket, kind: u16, payload: &[u32]) -> io::Result<Vec<u32>> {
-    const REQUEST: u16 = 1;
-    const ACK: u16 = 4;
-    const HEADER: usize = 16;
     // The status is sent by another thread of the kernel, after the acknowledgement if there is to be one.
-    let flags = if kind == GET { REQUEST } else { REQUEST | ACK };
-    let length = u32::try_from(HEADER + payload.len() * 4).map_err(io::Error::other)?;
-    let mut message = length.to_ne_bytes().to_vec();
-    message.extend(kind.to_ne_bytes());
-    message.extend(flags.to_ne_bytes());
-    // No number and no sender: there is one question at a time.
-    message.extend([0; 8]);
-    message.extend(payload.iter().flat_map(|word| word.to_ne_bytes()));
-    socket.send(&message, 0)?;
+    let flags = if kind == GET { 0 } else { libc::NLM_F_ACK };
+    let body: Vec<u8> = payload.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    netlink::send(socket, kind, flags, &body)?;
     loop {
         let (message, _) = socket.recv_from_full()?;
-        let words: Vec<u32> =
-            message.chunks_exact(4).filter_map(|word| word.try_into().ok().map(u32::from_ne_bytes)).collect();
-        let got = words.get(1).map_or(0, |word| (word & 0xffff) as u16);
-        match (got, words.get(4)) {
-            (NLMSG_ERROR, Some(0)) => return Ok(Vec::new()),
-            (NLMSG_ERROR, Some(error)) => {
-                return Err(io::Error::from_raw_os_error(error.cast_signed().wrapping_neg()));
-            }
-            _ if got == kind => return Ok(words.get(4..).unwrap_or_default().to_vec()),
-            // A record, once this socket is auditd's.
-            _ => {}
+        if let Some(acknowledged) = netlink::acknowledged(&message) {
+            return acknowledged.map(|()| Vec::new());
+        }
+        // Another is a record, once this socket is auditd's.
+        if netlink::kind(&message) == kind {
+            let words = message.get(netlink::HEADER..).unwrap_or_default().chunks_exact(4);
+            return Ok(words.filter_map(|word| word.try_into().ok().map(u32::from_ne_bytes)).collect());
         }
     }
 }

@@ -51,14 +51,20 @@ impl Home {
         self.directory.path().join(name)
     }
 
-    /// Starts driftd, and waits until it has swept for the first time.
+    /// Starts driftd, and waits until it says that it has started.
     pub fn start(&self) -> Daemon {
+        self.start_with(&[])
+    }
+
+    /// The same, with arguments besides.
+    pub fn start_with(&self, arguments: &[&str]) -> Daemon {
         // Beside this program, where cargo and our PID 1 both put it.
         let driftd = env::current_exe().expect("this program has a path").with_file_name("driftd");
         let began = Instant::now();
         let mut child = Command::new(driftd)
             .args(["run", "--output", "json", "--config"])
             .arg(self.path("driftd.yaml"))
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

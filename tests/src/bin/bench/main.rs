@@ -18,6 +18,8 @@ mod figures;
 mod idle;
 mod keys;
 mod latency;
+mod load;
+mod revert;
 mod start;
 mod store;
 mod sweep;
@@ -53,9 +55,11 @@ impl Asked {
 type Measure = fn(&Asked);
 
 /// What can be measured, by name.
-const MEASUREMENTS: [(&str, Measure); 11] = [
+const MEASUREMENTS: [(&str, Measure); 13] = [
     ("start", start::measure),
+    ("load", load::measure),
     ("latency", latency::measure),
+    ("revert", revert::measure),
     ("cost", cost::measure),
     ("sweep", sweep::measure),
     ("many", sweep::measure_many),

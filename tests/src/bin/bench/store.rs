@@ -119,7 +119,7 @@ pub fn measure_ask(asked: &Asked) {
 }
 
 /// From the start of a command to its end, in nanoseconds.
-fn ask(home: &Home, command: &[&str]) -> f64 {
+pub fn ask(home: &Home, command: &[&str]) -> f64 {
     let driftd = std::env::current_exe().expect("this program has a path").with_file_name("driftd");
     let mut driftd = Command::new(driftd);
     driftd.args(command).arg("--config").arg(home.path("driftd.yaml")).stdout(Stdio::null());

@@ -1,4 +1,5 @@
-//! Values that change although nobody wrote their sysctl: a sweep finds each of them, and blames nobody.
+//! Values that change although nobody wrote their sysctl: those in a group are read with the one that was written, and are
+//! its writer's; a sweep finds each of the others, and blames nobody.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -14,7 +15,7 @@ use crate::{Needs, Scenario, sysctls::assert_is_me};
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
-        claim: "what_changes_along_with_a_written_sysctl_is_found_by_the_sweep_and_blamed_on_nobody",
+        claim: "what_changes_along_with_a_written_sysctl_is_its_writers_in_a_group_and_else_found_by_the_sweep",
         modes: &Mode::ALL,
         needs: Needs::Vm,
         run: changes_along,
@@ -44,8 +45,18 @@ struct Row<'a> {
     change: Box<dyn Fn() + 'a>,
     /// The sysctl whose old value brings all the others back.
     brings_back: &'a str,
-    /// Whether rtnetlink tells that something of the interface changed, so that its sysctls are read at once.
-    told_by_rtnetlink: bool,
+    /// By what the others are noticed.
+    noticed: Noticed,
+}
+
+/// By what a change is noticed of which no hint tells.
+enum Noticed {
+    /// It is in a group with the sysctl that is written, and read with it where a hint tells of that.
+    Group,
+    /// rtnetlink tells that something of the interface changed, so that its sysctls are read at once.
+    Rtnetlink,
+    /// By the next sweep and nothing else.
+    Sweep,
 }
 
 /// What a new interface has from `net.ipv4.conf.default`, and follows when that changes: 0 in the beginning. It follows
@@ -67,7 +78,7 @@ fn changes_along(mode: Mode) {
         unmoved,
         change: Box::new(|| {}),
         brings_back,
-        told_by_rtnetlink: false,
+        noticed: Noticed::Group,
     };
     let rows = [
         write(("vm.dirty_bytes", "1048576"), &[("vm.dirty_ratio", "0")], &[], "vm.dirty_ratio"),
@@ -99,6 +110,20 @@ fn changes_along(mode: Mode) {
             &[],
             "net.ipv6.conf.all.disable_ipv6",
         ),
+        write(
+            ("net.ipv6.conf.all.ignore_routes_with_linkdown", "1"),
+            &[
+                ("net.ipv6.conf.default.ignore_routes_with_linkdown", "1"),
+                ("net.ipv6.conf.lo.ignore_routes_with_linkdown", "1"),
+            ],
+            &[],
+            "net.ipv6.conf.all.ignore_routes_with_linkdown",
+        ),
+        // Two names of one number, and in no group: few know the second.
+        Row {
+            noticed: Noticed::Sweep,
+            ..write(("vm.nr_hugepages", "4"), &[("vm.nr_hugepages_mempolicy", "4")], &[], "vm.nr_hugepages")
+        },
         write((&of_default, "1"), &inherits, &inherits_not, &of_default),
         // It counts for all interfaces, and shows in none.
         write(
@@ -121,7 +146,7 @@ fn changes_unwritten(mode: Mode) {
     let rows = [
         // The kernel tells of every RTM_SETLINK with attributes of a family (`do_setlink`, net/core/rtnetlink.c).
         Row {
-            told_by_rtnetlink: true,
+            noticed: Noticed::Rtnetlink,
             ..row(
                 "RTM_SETLINK with IFLA_INET_CONF",
                 &[("net.ipv4.conf.lo.rp_filter", "2")],
@@ -199,7 +224,7 @@ fn changes_unwritten(mode: Mode) {
 /// One way in which a value changes and no sysctl is written.
 fn row<'a>(what: &'a str, along: &'a [After<'a>], change: impl Fn() + 'a, brings_back: &'a str) -> Row<'a> {
     let change = Box::new(change);
-    Row { what, written: None, along, unmoved: &[], change, brings_back, told_by_rtnetlink: false }
+    Row { what, written: None, along, unmoved: &[], change, brings_back, noticed: Noticed::Sweep }
 }
 
 #[track_caller]
@@ -236,15 +261,36 @@ fn check(mode: Mode, rows: &[Row<'_>]) {
             }
         }
         (row.change)();
-        sweeps.sweep(&mut driftd);
+        let is_heard = matches!(row.noticed, Noticed::Group) && Mode::PROBES.contains(&mode);
+        if !is_heard {
+            sweeps.sweep(&mut driftd);
+        }
         for (key, value) in row.along {
             let opened = driftd.wait_for_opened(key, value);
-            let seen_by = if row.told_by_rtnetlink && mode != Mode::None { "netlink" } else { "sweep" };
-            assert_eq!(opened["seen_by"], seen_by, "{}: {opened}", row.what);
-            assert_eq!(opened["writer"], Value::Null, "{}: {opened}", row.what);
+            let what = format!("{}: {opened}", row.what);
+            let by_rtnetlink = matches!(row.noticed, Noticed::Rtnetlink) && mode != Mode::None;
+            match row.written {
+                Some((written, _)) if is_heard => {
+                    assert_eq!(opened["seen_by"], mode.sysctl_seen_by(), "{what}");
+                    assert_eq!(opened["cause"], "coupled key", "{what}");
+                    assert_eq!(opened["detail"], format!("a write of {written} sets it too"), "{what}");
+                    assert_is_me(&opened["writer"]);
+                }
+                _ => {
+                    let seen_by = if by_rtnetlink { "netlink" } else { "sweep" };
+                    assert_eq!(opened["seen_by"], seen_by, "{what}");
+                    assert_eq!(opened["writer"], Value::Null, "{what}");
+                }
+            }
+        }
+        if is_heard {
+            // Nothing else changed either.
+            sweeps.sweep(&mut driftd);
         }
         sysctls[row.brings_back].restore();
-        sweeps.sweep(&mut driftd);
+        if !is_heard {
+            sweeps.sweep(&mut driftd);
+        }
         for (key, _) in row.written.iter().chain(row.along) {
             driftd.wait_for_healed(key);
         }

@@ -2,14 +2,14 @@
 //! drift.
 
 use driftd_tests::{
-    daemon::{Daemon, Home, Settings, expect},
+    daemon::{Daemon, Home, Settings},
     host::Sysctl,
     mode::Mode,
     webhook,
 };
 use serde_json::Value;
 
-use crate::{Needs, Scenario};
+use crate::{Needs, Scenario, sysctls::home};
 
 const KEY: &str = "vm.swappiness";
 
@@ -139,9 +139,9 @@ fn malformed(mode: Mode) {
 
 fn out_of_sync(mode: Mode) {
     let swappiness = Sysctl::of(KEY);
-    let home = Home::new(mode, &Settings::rules(&[expect("swappiness", KEY, &swappiness.original)]));
+    let home = home(mode, &swappiness);
     let mut driftd = home.start();
-    let other = if swappiness.original == "61" { "62" } else { "61" };
+    let other = swappiness.other();
     swappiness.write(other);
     let opened = driftd.wait_for_opened(KEY, other);
     let answer = driftd.post("?wait=30", &message("1", "a1b2c3", "finished"));
@@ -163,7 +163,7 @@ fn window(mode: Mode) {
     assert_eq!(started.status, 202, "{started:?}");
     wait_for_deployment(&mut driftd, "bbbbbb", "started");
     driftd.mark();
-    let other = if swappiness.original == "61" { "62" } else { "61" };
+    let other = swappiness.other();
     swappiness.write(other);
     let change = driftd.wait_for_kind("change", KEY);
     assert_eq!(change["in_window"], true, "{change}");
@@ -190,7 +190,7 @@ fn not_captured_anew(mode: Mode) {
     let mut driftd = home.start();
     let first = driftd.post("?wait=30", &message("1", "aaaaaa", "finished"));
     assert_eq!(first.status, 200, "{first:?}");
-    let other = if swappiness.original == "61" { "62" } else { "61" };
+    let other = swappiness.other();
     swappiness.write(other);
     let opened = driftd.wait_for_opened(KEY, other);
     assert_eq!(opened["declared_commit"], "aaaaaa", "{opened}");

@@ -8,13 +8,13 @@ use std::{
 };
 
 use driftd_tests::{
-    daemon::{Home, Settings, expect, is_opened},
+    daemon::is_opened,
     host::{self, Sysctl},
     mode::Mode,
 };
 use serde_json::Value;
 
-use crate::{Needs, Scenario};
+use crate::{Needs, Scenario, sysctls::home};
 
 const KEY: &str = "vm.swappiness";
 
@@ -81,14 +81,6 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-fn home(mode: Mode, swappiness: &Sysctl) -> Home {
-    Home::new(mode, &Settings::rules(&[expect("swappiness", KEY, &swappiness.original)]))
-}
-
-fn other(swappiness: &Sysctl) -> &'static str {
-    if swappiness.original == "61" { "62" } else { "61" }
-}
-
 fn terminated(mode: Mode) {
     let swappiness = Sysctl::of(KEY);
     let home = home(mode, &swappiness);
@@ -137,8 +129,8 @@ fn told_after_the_restart(mode: Mode) {
     let mut recorded = home.follow();
     let unheard = home.start_unheard();
     // Whether a probe sees it or the first look finds it, it is recorded.
-    swappiness.write(other(&swappiness));
-    let recorded = recorded.wait_for_opened(KEY, other(&swappiness));
+    swappiness.write(swappiness.other());
+    let recorded = recorded.wait_for_opened(KEY, swappiness.other());
     drop(unheard);
 
     let mut driftd = home.start();
@@ -151,7 +143,7 @@ fn killed_while_departing(mode: Mode) {
     for wait_for_the_change in [false, true] {
         let swappiness = Sysctl::of(KEY);
         let home = home(mode, &swappiness);
-        let value = other(&swappiness);
+        let value = swappiness.other();
         let mut driftd = home.start();
         swappiness.write(value);
         if wait_for_the_change {
@@ -182,7 +174,7 @@ fn id(line: &Value) -> &str {
 fn no_second_finding(mode: Mode) {
     let swappiness = Sysctl::of(KEY);
     let home = home(mode, &swappiness);
-    let value = other(&swappiness);
+    let value = swappiness.other();
     let mut driftd = home.start();
     swappiness.write(value);
     let opened = driftd.wait_for_opened(KEY, value);
@@ -201,19 +193,19 @@ fn check(mode: Mode) {
     let home = home(mode, &swappiness);
     let synced = home.command(&["check"]);
     assert_eq!(synced.status.code(), Some(0), "{synced:?}");
-    swappiness.write(other(&swappiness));
+    swappiness.write(swappiness.other());
     let drifted = home.command(&["check", "--format", "json"]);
     assert_eq!(drifted.status.code(), Some(1), "{drifted:?}");
     let printed = String::from_utf8_lossy(&drifted.stdout);
-    assert!(printed.contains(KEY) && printed.contains(other(&swappiness)), "{printed}");
+    assert!(printed.contains(KEY) && printed.contains(swappiness.other()), "{printed}");
 }
 
 fn status_and_events(mode: Mode) {
     let swappiness = Sysctl::of(KEY);
     let home = home(mode, &swappiness);
     let mut driftd = home.start();
-    swappiness.write(other(&swappiness));
-    let opened = driftd.wait_for_opened(KEY, other(&swappiness));
+    swappiness.write(swappiness.other());
+    let opened = driftd.wait_for_opened(KEY, swappiness.other());
     for command in ["status", "events"] {
         let shown = home.command(&[command, "--format", "json"]);
         let printed = String::from_utf8_lossy(&shown.stdout);
@@ -244,14 +236,14 @@ fn unread(mode: Mode) {
     let driftd = home.start_into(output);
     for _ in 0..12 {
         recorded.mark();
-        swappiness.write(other(&swappiness));
-        recorded.wait_for_opened(KEY, other(&swappiness));
+        swappiness.write(swappiness.other());
+        recorded.wait_for_opened(KEY, swappiness.other());
         swappiness.restore();
         recorded.wait_for_healed(KEY);
     }
     recorded.mark();
-    swappiness.write(other(&swappiness));
-    let last = recorded.wait_for_opened(KEY, other(&swappiness));
+    swappiness.write(swappiness.other());
+    let last = recorded.wait_for_opened(KEY, swappiness.other());
     let status = driftd.terminate();
     assert_eq!(status.code(), Some(0), "{status}");
     drop(unread);
@@ -275,8 +267,8 @@ fn reader_gone(mode: Mode) {
     // `driftd run | head -n 1` has ended its head.
     for _ in 0..2 {
         recorded.mark();
-        swappiness.write(other(&swappiness));
-        recorded.wait_for_opened(KEY, other(&swappiness));
+        swappiness.write(swappiness.other());
+        recorded.wait_for_opened(KEY, swappiness.other());
         swappiness.restore();
         recorded.wait_for_healed(KEY);
     }

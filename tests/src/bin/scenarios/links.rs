@@ -1,8 +1,8 @@
 //! MTUs: each change is seen, whatever way it comes, and an interface that follows another is told apart from it.
 
 use driftd_tests::{
-    daemon::{Home, Settings, expect},
-    host::{Link, MtuWay},
+    daemon::{Home, Settings, expect, is_opened},
+    host::{self, Link, MtuWay},
     mode::Mode,
 };
 use serde_json::Value;
@@ -44,6 +44,12 @@ pub const SCENARIOS: &[Scenario] = &[
         run: created,
     },
     Scenario {
+        claim: "an_interface_is_declared_by_any_of_its_names",
+        modes: &Mode::ALL,
+        needs: Needs::Link,
+        run: other_name,
+    },
+    Scenario {
         claim: "an_mtu_that_a_tunnel_changes_by_itself_is_found_by_the_sweep",
         modes: &Mode::ALL,
         needs: Needs::Vm,
@@ -52,10 +58,15 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { claim: "an_equal_mtu_opens_nothing", modes: &Mode::PROBES, needs: Needs::Link, run: equal },
 ];
 
+/// A host with these rules, on which no sweep finds first what rtnetlink should tell.
+fn watching(mode: Mode, rules: &[String]) -> Home {
+    Home::new(mode, &Settings { sweep: swept_only_without_netlink(mode), ..Settings::rules(rules) })
+}
+
 fn every_way(mode: Mode) {
     let link = Link::new("driftd0").expect("an interface can be made");
     let (key, original) = (link.key(), link.mtu());
-    let home = Home::new(mode, &Settings::rules(&[expect("mtu", &key, &original)]));
+    let home = watching(mode, &[expect("mtu", &key, &original)]);
     let mut driftd = home.start();
     for way in [MtuWay::Netlink, MtuWay::Ioctl, MtuWay::Sysfs] {
         driftd.mark();
@@ -73,7 +84,7 @@ fn bond(mode: Mode) {
     let bond = Link::bond("driftdb0", &[&one, &two]).expect("a bond can be made");
     let links = [&bond, &one, &two];
     let rules = links.map(|link| expect(link.name, &link.key(), &link.mtu()));
-    let home = Home::new(mode, &Settings::rules(&rules));
+    let home = watching(mode, &rules);
     let mut driftd = home.start();
     bond.set_mtu(MtuWay::Netlink, 1400);
     for link in links {
@@ -100,7 +111,7 @@ fn enslaved(mode: Mode) {
     let slave = Link::new("driftd0").expect("an interface can be made");
     let bond = Link::bond("driftdb0", &[]).expect("a bond can be made");
     bond.set_mtu(MtuWay::Netlink, 1400);
-    let home = Home::new(mode, &Settings::rules(&[expect("slave", &slave.key(), &slave.mtu())]));
+    let home = watching(mode, &[expect("slave", &slave.key(), &slave.mtu())]);
     let mut driftd = home.start();
     slave.enslave_to(&bond).expect("the bond takes it");
     assert_seen(mode, &driftd.wait_for_opened(&slave.key(), "1400"));
@@ -112,7 +123,7 @@ fn vlan(mode: Mode) {
     let parent = Link::new("driftd0").expect("an interface can be made");
     let vlan = Link::vlan("driftd0.100", &parent, 100).expect("a VLAN can be made");
     let rules = [&parent, &vlan].map(|link| expect(&link.name.replace('.', "_"), &link.key(), &link.mtu()));
-    let home = Home::new(mode, &Settings::rules(&rules));
+    let home = watching(mode, &rules);
     let mut driftd = home.start();
     parent.set_mtu(MtuWay::Netlink, 1400);
     assert_seen(mode, &driftd.wait_for_opened(&parent.key(), "1400"));
@@ -127,8 +138,7 @@ fn vlan(mode: Mode) {
 
 fn created(mode: Mode) {
     let rule = "mtu: { keys: link.driftd0.mtu, expect: 1500 }".to_owned();
-    let home =
-        Home::new(mode, &Settings { sweep: swept_only_without_netlink(mode), ..Settings::rules(&[rule]) });
+    let home = watching(mode, &[rule]);
     let mut driftd = home.start();
     // It is not there yet, and that is a finding, too.
     driftd.wait_for("the finding of the start", |line| line["kind"] == "finding");
@@ -139,6 +149,43 @@ fn created(mode: Mode) {
     assert_eq!(change["seen_by"], heard_by(mode), "{change}");
     link.set_mtu(MtuWay::Netlink, 1500);
     driftd.wait_for_healed(&link.key());
+}
+
+fn other_name(mode: Mode) {
+    const UPLINK: &str = "link.driftd-uplink-of-the-host.mtu";
+    let link = Link::new("driftd0").expect("an interface can be made");
+    let home = watching(mode, &[expect("mtu", UPLINK, "1500")]);
+    let mut driftd = home.start();
+    let missing = driftd.wait_for("that nothing is called so", |line| is_opened(line, UPLINK));
+    assert_eq!(missing["actual"], Value::Null, "{missing}");
+    // Of one that is down the kernel tells no further name (`netdev_state_change`, net/core/dev.c): the sweep finds it.
+    host::set_up(link.name).expect("the interface can be up");
+    link.altname("driftd-uplink-of-the-host", true);
+    driftd.wait_for_healed(UPLINK);
+    driftd.mark();
+    link.set_mtu(MtuWay::Netlink, 1400);
+    let opened = driftd.wait_for_opened(&link.key(), "1400");
+    assert_seen(mode, &opened);
+    let explained = home.command(&["explain", UPLINK]).stdout;
+    let explained = String::from_utf8_lossy(&explained);
+    assert!(explained.contains(&link.key()) && explained.contains("1400"), "{explained}");
+    // The line that declares it by the other name is the one that is changed.
+    let patch = home.command(&["adopt", UPLINK, "--format", "patch"]).stdout;
+    let patch = String::from_utf8_lossy(&patch);
+    assert!(patch.lines().any(|line| line.starts_with('+') && line.contains("1400")), "{patch}");
+    // Gone for a moment, it keeps its finding, which heals when it is back as declared.
+    driftd.mark();
+    let key = link.key();
+    drop(link);
+    driftd.wait_for("that it is gone", |line| {
+        line["kind"] == "change" && line["key"] == *key && line["actual"] == Value::Null
+    });
+    let link = Link::new("driftd0").expect("an interface can be made");
+    host::set_up(link.name).expect("the interface can be up");
+    let healed = driftd.wait_for_healed(&key);
+    assert_eq!(healed["actual"], "1500", "{healed}");
+    link.set_mtu(MtuWay::Netlink, 1400);
+    driftd.wait_for_opened(&key, "1400");
 }
 
 /// How it is noticed that an interface comes, goes, or gets another name: no probe is on that.

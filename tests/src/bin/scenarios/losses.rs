@@ -9,7 +9,7 @@ use driftd_tests::{
 };
 use rustix::process::Signal;
 
-use crate::{Needs, Scenario};
+use crate::{Needs, Scenario, sysctls::home};
 
 const KEY: &str = "vm.swappiness";
 
@@ -76,11 +76,11 @@ fn burst(mode: Mode) {
 
 fn stuck_writers(mode: Mode) {
     let swappiness = Sysctl::of(KEY);
-    let home = Home::new(mode, &Settings::rules(&[expect("swappiness", KEY, &swappiness.original)]));
+    let home = home(mode, &swappiness);
     let mut driftd = home.start();
     let stuck = StuckWriters::start(20, Sysctl::of("vm.page-cluster").path());
     driftd.mark();
-    let other = if swappiness.original == "61" { "62" } else { "61" };
+    let other = swappiness.other();
     swappiness.write(other);
     driftd.wait_for_opened(KEY, other);
     driftd.wait_for("the loss of the result", |line| line["kind"] == "loss");
@@ -92,12 +92,12 @@ fn stuck_writers(mode: Mode) {
 
 fn stuck_writers_cost_nothing(mode: Mode) {
     let swappiness = Sysctl::of(KEY);
-    let home = Home::new(mode, &Settings::rules(&[expect("swappiness", KEY, &swappiness.original)]));
+    let home = home(mode, &swappiness);
     let mut driftd = home.start();
     // They write a key that is not declared: no result of theirs is waited for.
     let stuck = StuckWriters::start(20, Sysctl::of("vm.page-cluster").path());
     driftd.mark();
-    let other = if swappiness.original == "61" { "62" } else { "61" };
+    let other = swappiness.other();
     swappiness.write(other);
     assert_eq!(driftd.wait_for_opened(KEY, other)["seen_by"], "fexit");
     driftd.fence();

@@ -11,14 +11,20 @@ mod absences;
 mod blindness;
 mod boot;
 mod bypass;
+mod causes;
 mod deployments;
 mod harness;
+mod incident;
 mod lifecycle;
 mod links;
 mod lockdown;
 mod losses;
 mod namespaces;
+mod peers;
+mod pressure;
 mod privileges;
+mod remedies;
+mod sinks;
 mod store;
 mod storms;
 mod sysctls;
@@ -78,7 +84,7 @@ impl Needs {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = host::confine().or_else(host::act) {
+    if let Some(code) = host::confine().or_else(host::act).or_else(host::serve).or_else(host::press) {
         return code;
     }
     let (options, filters): (Vec<_>, Vec<_>) =
@@ -95,15 +101,21 @@ fn main() -> ExitCode {
         sysctls::SCENARIOS,
         storms::SCENARIOS,
         bypass::SCENARIOS,
+        causes::SCENARIOS,
         links::SCENARIOS,
         absences::SCENARIOS,
         namespaces::SCENARIOS,
         losses::SCENARIOS,
         blindness::SCENARIOS,
+        pressure::SCENARIOS,
         lifecycle::SCENARIOS,
         store::SCENARIOS,
+        sinks::SCENARIOS,
         privileges::SCENARIOS,
+        remedies::SCENARIOS,
         deployments::SCENARIOS,
+        peers::SCENARIOS,
+        incident::SCENARIOS,
         // After it nothing reads the kernel's memory any more.
         lockdown::SCENARIOS,
     ];

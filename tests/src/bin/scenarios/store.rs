@@ -4,18 +4,17 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::Path,
-    thread,
     time::{Duration, Instant},
 };
 
 use driftd_tests::{
-    daemon::{Home, Settings, expect},
+    daemon::Home,
     host::{SmallDisk, Sysctl},
     mode::Mode,
 };
 use serde_json::Value;
 
-use crate::{Needs, Scenario};
+use crate::{Needs, Scenario, sysctls::home};
 
 const KEY: &str = "vm.swappiness";
 
@@ -34,14 +33,6 @@ pub const SCENARIOS: &[Scenario] = &[
     },
 ];
 
-fn home(mode: Mode, swappiness: &Sysctl) -> Home {
-    Home::new(mode, &Settings::rules(&[expect("swappiness", KEY, &swappiness.original)]))
-}
-
-fn other(swappiness: &Sysctl) -> &'static str {
-    if swappiness.original == "61" { "62" } else { "61" }
-}
-
 fn full_disk(mode: Mode) {
     let swappiness = Sysctl::of(KEY);
     let home = home(mode, &swappiness);
@@ -54,12 +45,11 @@ fn full_disk(mode: Mode) {
     let status = loop {
         assert!(Instant::now() < limit, "the disk is not found to be full");
         swappiness.restore();
-        swappiness.write(other(&swappiness));
+        swappiness.write(swappiness.other());
         let status = status(&home);
         if status["unrecorded"].is_string() && is_open(&status) {
             break status;
         }
-        thread::sleep(Duration::from_millis(20));
     };
     assert!(status["unrecorded"].as_str().is_some_and(|why| why.contains("full")), "{status}");
     let refused = driftd.post("", r#"{"commit":"a1b2c3","app":"web"}"#);
@@ -117,6 +107,6 @@ fn damaged(mode: Mode) {
     let moved = moved.map(|file| file.path()).find(|path| path.display().to_string().contains(".damaged-"));
     let moved = moved.unwrap_or_else(|| panic!("nothing was moved aside: {told}"));
     assert!(fs::read(moved).is_ok_and(|bytes| bytes.starts_with(b"no database")));
-    swappiness.write(other(&swappiness));
-    driftd.wait_for_opened(KEY, other(&swappiness));
+    swappiness.write(swappiness.other());
+    driftd.wait_for_opened(KEY, swappiness.other());
 }

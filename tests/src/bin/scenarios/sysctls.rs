@@ -95,7 +95,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// A home whose one rule expects of swappiness what it is.
-fn home(mode: Mode, swappiness: &Sysctl) -> Home {
+pub fn home(mode: Mode, swappiness: &Sysctl) -> Home {
     Home::new(mode, &Settings::rules(&[expect("swappiness", KEY, &swappiness.original)]))
 }
 

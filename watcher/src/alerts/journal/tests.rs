@@ -12,7 +12,7 @@ use rustix::{
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::Entry;
+use crate::model::{Entry, Mute};
 
 /// Takes the place of journald.
 struct Listener {
@@ -148,8 +148,8 @@ fn every_kind_has_an_id_of_its_own_that_the_catalog_explains() {
         assert!(id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
         assert!(MESSAGE_IDS.iter().skip(at + 1).all(|(_, other)| other != id), "{name}");
     }
-    for kind in crate::model::Kind::ALL {
-        assert!(MESSAGE_IDS.iter().any(|(name, _)| *name == kind.as_str()), "{}", kind.as_str());
+    for kind in crate::model::Kind::words() {
+        assert!(MESSAGE_IDS.iter().any(|(name, _)| *name == kind), "{kind}");
     }
 }
 
@@ -162,4 +162,22 @@ fn a_journal_that_is_not_there_is_tried_again_until_it_is() {
     let listener = Listener { socket: UnixDatagram::bind(&path).unwrap(), dir };
     assert!(listener.next().iter().any(|(name, _)| name == "MESSAGE_ID"));
     telling.join().unwrap();
+}
+
+#[test]
+fn a_muted_finding_is_only_worth_knowing_and_says_until_when() {
+    let listener = Listener::start();
+    let mut row = finding("61");
+    let What::Finding(finding) = &mut row.entry.what else { unreachable!() };
+    finding.muted =
+        Some(Mute { until: "2026-12-01T00:00:00Z".parse().unwrap(), reason: Some("being moved".into()) });
+    listener.journal().tell(&row);
+    let fields = listener.next();
+    let of = |name: &str| fields.iter().find(|field| field.0 == name).map(|field| field.1.as_str());
+    assert_eq!(of("PRIORITY"), Some("6"));
+    assert_eq!(of("DRIFTD_MUTED_UNTIL"), Some("2026-12-01T00:00:00Z"));
+    assert_eq!(of("DRIFTD_MUTED_REASON"), Some("being moved"));
+    assert!(
+        of("MESSAGE").is_some_and(|text| text.ends_with(", muted until 2026-12-01T00:00:00Z (being moved)"))
+    );
 }

@@ -6,7 +6,7 @@ use super::{
     super::{Callers, Config, Credential, Http, Tls, Webhook},
     good,
 };
-use crate::model::{Expectation, Margin, Probes, Retention, Rule, Severity, Source};
+use crate::model::{Bound, Expectation, Margin, Probes, Retention, Rule, Severity, Source};
 
 const ANNOUNCEMENT: &str = r#"drift_rules:
   memory_limits: "/proc/meminfo:MemAvailable /proc/sys/vm/swappiness"
@@ -132,6 +132,18 @@ fn every_field_arrives() {
         (Severity::Critical, Duration::from_secs(30), Duration::ZERO)
     );
     assert_eq!(rule_of(&config, "one-of").severity, Severity::Info);
+}
+
+#[test]
+fn a_bound_may_be_a_part_of_another_key() {
+    let config = good(
+        "drift_rules:\n  a:\n    keys: /proc/meminfo:Committed_AS\n    max: 95.5% of /proc/meminfo:CommitLimit\n  \
+         b: { keys: kernel.threads-max, min: 50% of kernel.pid_max }\n",
+    );
+    let share =
+        |bound, thousandths, of: &str| Expectation::Share { bound, thousandths, of: of.parse().unwrap() };
+    assert_eq!(rule_of(&config, "a").expectation, share(Bound::Most, 95_500, "/proc/meminfo:CommitLimit"));
+    assert_eq!(rule_of(&config, "b").expectation, share(Bound::Least, 50_000, "kernel.pid_max"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::{
-    super::{Config, MAX_FILE, Problems, load, parse},
+    super::{Config, MAX_FILE, Problems, load, parse, socket_of},
     good,
 };
 
@@ -85,6 +85,39 @@ fn colour_is_there_only_when_it_is_asked_for() {
         assert!(problems.render(true).contains('\u{1b}'));
         assert!(!problems.render(false).contains('\u{1b}'), "of {text:?}");
     }
+}
+
+#[test]
+fn what_a_file_says_does_nothing_to_a_terminal() {
+    for text in [
+        "sweep: \u{9b}31m60",
+        "\u{9b}31m: [",
+        "? \u{82}\n]\u{7f}\u{85}",
+        "\u{85}%\u{1}",
+        "a: \"\\a\\e\\N\\x9b\"",
+    ] {
+        let shown = parse("f", text).unwrap_err().render(false);
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+    }
+}
+
+#[test]
+fn where_the_daemon_answers_is_known_whatever_else_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("driftd.yaml");
+    let usual = "/run/driftd/driftd.sock";
+    for (text, wanted) in [
+        ("", usual),
+        ("socket: /run/a.sock\n", "/run/a.sock"),
+        ("nonsense: 1\nsocket: /run/a.sock\ndrift_rules: [\n", usual),
+        ("nonsense: 1\nsocket: /run/a.sock\ndrift_rules: 7\n", "/run/a.sock"),
+        ("socket: relative\n", usual),
+        ("[1, 2]\n", usual),
+    ] {
+        fs::write(&file, text).unwrap();
+        assert_eq!(socket_of(&file).unwrap().to_str(), Some(wanted), "{text}");
+    }
+    assert!(socket_of(&directory.path().join("none")).is_err());
 }
 
 /// Pieces that configurations are made of, in any order: nearer to the doors than random bytes.

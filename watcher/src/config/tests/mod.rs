@@ -1,10 +1,12 @@
 //! The room as its users meet it: whole files in, configurations and messages out.
 
 mod accepted;
+mod alerts;
 mod callers;
 mod examples;
 mod hostile;
 mod mistakes;
+mod remedies;
 mod senders;
 
 use super::{Config, parse};

@@ -23,7 +23,7 @@ fn every_field_of_a_sender_arrives() {
       apps: acme/web
     ci: { sender: gitlab, tokens: /d }
     argo: { sender: argocd, basic: /e }
-    app: { sender: plain, secrets: /f, require_dated: true }
+    app: { sender: plain, secrets: /f, require_dated: true, declared: true }
 ",
     );
     let told: Vec<_> =
@@ -38,6 +38,8 @@ fn every_field_of_a_sender_arrives() {
             ("app", Sender::Plain, Proof::Secrets, 1, true),
         ]
     );
+    let declaring = senders.iter().filter(|c| c.declared).map(|c| &*c.name);
+    assert_eq!(declaring.collect::<Vec<_>>(), ["app"], "nobody may unless it says so");
     let only = &senders[1].only;
     let lists = [&only.repositories, &only.workflows, &only.branches, &only.environments, &only.apps];
     let lists = lists.map(|list| list.iter().flatten().map(|p| p.as_str()).collect::<Vec<_>>().join(" "));
@@ -62,7 +64,7 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     gitlab: { secrets: /e, tokens: /f }
     github: { sender: gitlab, tokens: /g }
     flux: { branches: [] }
-    gitea: { secrets: h, apps: web }
+    gitea: { secrets: h, apps: web, declared: true }
     argocd: { secrets: /i }
     "a b": { sender: flux, tokens: "" }
     standard: /j
@@ -130,14 +132,22 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     error: found `h`, wanted an absolute path
       --> f:11:23
        |
-    11 |     gitea: { secrets: h, apps: web }
+    11 |     gitea: { secrets: h, apps: web, declared: true }
        |                       ^
 
     error: found `apps`, wanted a field of the sender `gitea`
       --> f:11:26
        |
-    11 |     gitea: { secrets: h, apps: web }
+    11 |     gitea: { secrets: h, apps: web, declared: true }
        |                          ^^^^
+       |
+       = hint: known here: `sender`, `secrets`
+
+    error: found `declared`, wanted a field of the sender `gitea`
+      --> f:11:37
+       |
+    11 |     gitea: { secrets: h, apps: web, declared: true }
+       |                                     ^^^^^^^^
        |
        = hint: known here: `sender`, `secrets`
 
@@ -184,14 +194,6 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
        |                                ^^^
        |
        = hint: did you mean `apps`?
-
-    error: found `declared`, wanted a field of the sender `cloudevents`
-      --> f:15:40
-       |
-    15 |     cloudevents: { tokens: /k, app: x, declared: true }
-       |                                        ^^^^^^^^
-       |
-       = hint: known here: `sender`, `tokens`, `apps`, `environments`, `repositories`, `branches`, `require_dated`
 
     error: found `again` with a file of another, wanted credentials of its own
       --> f:16:5

@@ -9,7 +9,7 @@ use hyper::{
     http::uri::Authority,
 };
 
-use super::super::answer::Refused;
+use super::{super::answer::Refused, RETRY};
 
 /// Who may read at a listener.
 #[derive(Clone, Debug)]
@@ -26,7 +26,14 @@ impl Guard {
     /// # Errors
     /// It is no request to read, or it is not for this host.
     pub fn admit<B>(&self, request: &Request<B>) -> Result<(), Refused> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let changes = request.uri().path() == RETRY;
+        if changes && !matches!(self, Guard::Socket) {
+            return Err(Refused::not_here(RETRY));
+        }
+        if changes && *request.method() != Method::POST {
+            return Err(Refused::method(request.method(), "POST"));
+        }
+        if !changes && !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Err(Refused::method(request.method(), "GET, HEAD"));
         }
         let Guard::Loopback(names) = self else { return Ok(()) };

@@ -4,9 +4,13 @@
 //! Labels are words of our own, never what came from outside: the number of series has a bound. A series whose count is
 //! zero is there from the start where its labels are few, so that a rate over it means something.
 
-use std::fmt::{Display, Write};
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write},
+};
 
 use jiff::Timestamp;
+use strum::VariantArray;
 
 use super::super::outcomes::{Outcome, Outcomes, Reason};
 use crate::model::{Counters, DeploymentStatus, Severity, Status, SweepReason, TouchReason, VerdictStatus};
@@ -27,8 +31,13 @@ pub fn text(
 
     page.metric("build_info", "gauge", "The running driftd.");
     page.series(&[("version", &watching.version)], 1);
-    page.metric("watching_info", "gauge", "How writes of sysctls and changes of MTUs are noticed.");
-    page.series(&[("link", &watching.link), ("sysctl", &watching.sysctl)], 1);
+    page.metric(
+        "watching_info",
+        "gauge",
+        "How writes of sysctls, changes of MTUs and rises of pressure are noticed.",
+    );
+    let pressure = watching.pressure.as_deref().unwrap_or("swept");
+    page.series(&[("link", &watching.link), ("pressure", &pressure), ("sysctl", &watching.sysctl)], 1);
     page.one("start_time_seconds", "gauge", "When driftd started.", seconds(status.since));
 
     let synced = u8::from(status.status == VerdictStatus::Synced);
@@ -36,25 +45,24 @@ pub fn text(
     page.one("keys", "gauge", "Keys that are declared.", watching.keys);
     page.one("unreadable_keys", "gauge", "Declared keys that cannot be read.", status.unreadable.len());
     page.metric("findings_open", "gauge", "Findings that are open.");
-    for severity in SEVERITIES {
-        let open = status.findings.iter().filter(|finding| finding.severity == severity).count();
-        page.series(&[("severity", &word(severity))], open);
-    }
+    page.each("severity", Severity::VARIANTS, Severity::as_str, |severity| {
+        status.findings.iter().filter(|finding| finding.severity == severity).count() as u64
+    });
     page.metric("findings_opened_total", "counter", "Findings that opened.");
-    for severity in SEVERITIES {
-        page.series(&[("severity", &word(severity))], count(&counters.opened, &severity));
-    }
+    page.each("severity", Severity::VARIANTS, Severity::as_str, counted(&counters.opened));
     page.one("findings_healed_total", "counter", "Findings that healed.", counters.healed);
+
+    page.metric("remedies_total", "counter", "Remedies, by what was to be done and what became of it.");
+    for ((act, outcome), count) in &counters.remedies {
+        page.series(&[("outcome", &outcome.as_str()), ("remedy", &act.as_str())], count);
+    }
 
     page.metric("changes_total", "counter", "Changes, by where and how they were noticed.");
     for ((surface, seen_by), count) in &counters.changes {
         page.series(&[("seen_by", &seen_by.as_str()), ("surface", &surface.as_str())], count);
     }
     page.metric("touches_total", "counter", "Writes that changed nothing.");
-    for reason in [TouchReason::Equal, TouchReason::Refused, TouchReason::Restored, TouchReason::Ineffective]
-    {
-        page.series(&[("reason", &reason.as_str())], count(&counters.touches, &reason));
-    }
+    page.each("reason", TouchReason::VARIANTS, TouchReason::as_str, counted(&counters.touches));
     page.one(
         "undeclared_writes_total",
         "counter",
@@ -73,32 +81,15 @@ pub fn text(
     page.named("sweep_duration_seconds_sum", &[], counters.swept_for.as_secs_f64());
     page.named("sweep_duration_seconds_count", &[], counters.sweeps.values().sum::<u64>());
     page.metric("sweeps_total", "counter", "Sweeps, by why they were made.");
-    for reason in [
-        SweepReason::Start,
-        SweepReason::Timer,
-        SweepReason::Loss,
-        SweepReason::Deployment,
-        SweepReason::Jump,
-    ] {
-        page.series(&[("reason", &reason.as_str())], count(&counters.sweeps, &reason));
-    }
+    page.each("reason", SweepReason::VARIANTS, SweepReason::as_str, counted(&counters.sweeps));
     if let Some(last) = status.last_sweep {
         page.one("last_sweep_timestamp_seconds", "gauge", "When the last sweep ended.", seconds(last));
     }
 
     page.metric("deployments_total", "counter", "Phases of deployments that were delivered.");
-    for status in [
-        DeploymentStatus::Started,
-        DeploymentStatus::Finished,
-        DeploymentStatus::Failed,
-        DeploymentStatus::TimedOut,
-    ] {
-        page.series(&[("status", &status.as_str())], count(&counters.deployments, &status));
-    }
+    page.each("status", DeploymentStatus::VARIANTS, DeploymentStatus::as_str, counted(&counters.deployments));
     page.metric("verdicts_total", "counter", "Verdicts on deployments.");
-    for status in [VerdictStatus::Synced, VerdictStatus::OutOfSync] {
-        page.series(&[("status", &status.as_str())], count(&counters.verdicts, &status));
-    }
+    page.each("status", VerdictStatus::VARIANTS, VerdictStatus::as_str, counted(&counters.verdicts));
     if let Some(outcomes) = outcomes {
         webhook(&mut page, outcomes);
     }
@@ -122,23 +113,12 @@ fn webhook(page: &mut Page, outcomes: &Outcomes) {
         "counter",
         "Requests and connections at the webhook that were refused.",
     );
-    for reason in Reason::ALL {
-        page.series(&[("reason", &reason.as_str())], outcomes.of(Outcome::Refused(reason)));
-    }
+    page.each("reason", Reason::VARIANTS, Reason::as_str, |reason| outcomes.of(Outcome::Refused(reason)));
 }
 
-const SEVERITIES: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
-
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    }
-}
-
-fn count<L: Ord>(counts: &std::collections::BTreeMap<L, u64>, label: &L) -> u64 {
-    counts.get(label).copied().unwrap_or(0)
+/// What was counted of each; 0 where nothing was.
+fn counted<L: Ord>(counts: &BTreeMap<L, u64>) -> impl Fn(L) -> u64 + '_ {
+    |label| counts.get(&label).copied().unwrap_or(0)
 }
 
 /// Seconds since 1970, with their fraction.
@@ -165,6 +145,19 @@ impl Page {
         let metric = std::mem::take(&mut self.metric);
         self.named(&metric, labels, value);
         self.metric = metric;
+    }
+
+    /// A series of it for each of our words.
+    fn each<L: Copy>(
+        &mut self,
+        label: &str,
+        all: &[L],
+        word: fn(L) -> &'static str,
+        count: impl Fn(L) -> u64,
+    ) {
+        for one in all {
+            self.series(&[(label, &word(*one))], count(*one));
+        }
     }
 
     fn named(&mut self, name: &str, labels: &[(&str, &dyn Display)], value: impl Display) {

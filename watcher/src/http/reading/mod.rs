@@ -1,7 +1,8 @@
 //! Reading over HTTP: how things stand, what was recorded, and a page that shows both. On the Unix socket and, where
 //! the configuration has `http:`, on loopback.
 //!
-//! Nothing here changes anything, and nothing here keeps state: what is so is asked of the loop, what was is read from
+//! Nothing here changes anything but one: messages that were given up are sent again, asked on the socket alone. Nothing
+//! here keeps state: what is so is asked of the loop, what was is read from
 //! the store. Everything is bounded: connections, streams, how much one answer holds, how long it may take.
 
 mod archive;
@@ -13,7 +14,6 @@ mod news;
 mod page;
 mod parameters;
 mod routes;
-mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -24,12 +24,16 @@ use std::{
 
 pub use guard::{Guard, HEADERS};
 pub use listener::{LIMITS, Pages, STALL};
-pub use routes::{STATUS, answer};
+pub use parameters::Parameters;
+pub use routes::{RETRY, STATUS, Served, answer};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use self::news::News;
 use super::{answer::Refused, connection::Limits, outcomes::Outcomes};
-use crate::model::{Counters, Status, Watched};
+use crate::{
+    model::{Counters, Status, Watched},
+    store::Work,
+};
 
 /// A question to the loop: how things stand.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub struct Reading {
     streams: Arc<Semaphore>,
     server: Box<str>,
     config: Box<str>,
+    /// Weak: who reads does not keep the store from its end.
+    work: Option<mpsc::WeakSender<Work>>,
     stop: watch::Receiver<bool>,
 }
 
@@ -82,8 +88,27 @@ impl Reading {
             streams: Arc::new(Semaphore::new(STREAMS)),
             server: rustix::system::uname().nodename().to_string_lossy().into(),
             config: config.into(),
+            work: None,
             stop,
         }
+    }
+
+    /// The same, that can ask the store for work too: what was given up is sent again.
+    pub fn with_work(self, work: mpsc::WeakSender<Work>) -> Reading {
+        Reading { work: Some(work), ..self }
+    }
+
+    /// Has messages that were given up sent again, of one sink or of all; how many they are.
+    async fn requeue(&self, limits: &Limits, sink: Option<Box<str>>) -> Result<usize, Refused> {
+        let gone = || Refused::later("the store takes nothing any more");
+        let work = self.work.as_ref().and_then(mpsc::WeakSender::upgrade).ok_or_else(gone)?;
+        let (reply, requeued) = oneshot::channel();
+        work.send(Work::Requeue(sink, reply)).await.map_err(|_| gone())?;
+        drop(work);
+        tokio::time::timeout(limits.request, requeued)
+            .await
+            .map_err(|_| Refused::later("the store did not answer in time"))?
+            .map_err(|_| gone())
     }
 
     /// Asks the loop. Nothing waits for room in its channel.

@@ -2,7 +2,7 @@
 
 use super::{super::answer::Refused, feed::Beginning};
 use crate::{
-    model::{FindingState, Kind},
+    model::{FindingState, InvalidKey, Key, Kind},
     store::Filter,
 };
 
@@ -78,6 +78,15 @@ impl Parameters {
             .ok_or_else(|| wrong("limit", text, &format!("a number from 1 to {MOST}")))
     }
 
+    /// The key that is meant.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn key(&self) -> Result<Option<Key>, Refused> {
+        let Some(text) = self.get("key") else { return Ok(None) };
+        text.parse().map(Some).map_err(|error: InvalidKey| Refused::bad(error.to_string()))
+    }
+
     /// The number of an entry.
     fn entry(&self, name: &'static str) -> Result<Option<i64>, Refused> {
         let Some(text) = self.get(name) else { return Ok(None) };
@@ -110,10 +119,8 @@ impl Parameters {
     fn kinds(&self) -> Result<Vec<Kind>, Refused> {
         let Some(text) = self.get("kinds") else { return Ok(Vec::new()) };
         let kind = |word: &str| {
-            let found = Kind::ALL.into_iter().find(|kind| kind.as_str() == word);
-            found.ok_or_else(|| {
-                wrong("kinds", word, &format!("some of `{}`", Kind::ALL.map(Kind::as_str).join("`, `")))
-            })
+            let all = || Kind::words().collect::<Vec<_>>().join("`, `");
+            Kind::of(word).ok_or_else(|| wrong("kinds", word, &format!("some of `{}`", all())))
         };
         text.split(',').map(kind).collect()
     }
@@ -134,6 +141,11 @@ impl Parameters {
     /// What the name or the commit of a deployment begins with.
     pub fn begins(&self) -> Option<&str> {
         self.get("begins")
+    }
+
+    /// The sink that is meant; all where none is named.
+    pub fn sink(&self) -> Option<&str> {
+        self.get("sink")
     }
 
     /// Where a stream begins: after the entry that the reader saw last, where it says so.

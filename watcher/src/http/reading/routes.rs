@@ -21,15 +21,17 @@ use super::{
     guard::HEADERS,
     metrics, page,
     parameters::Parameters,
-    summary::Summary,
 };
 use crate::{
-    model::{DeploymentId, Kind, Status, Watched},
+    model::{DeploymentId, Kind, Status, Summary, Watched},
     store::{DeploymentRow, Filter, FindingRow, Reader, Row, StoreError, VerdictRow},
 };
 
 /// The path of the state at a glance.
 pub const STATUS: &str = "/api/v1/status";
+
+/// The path at which messages that were given up are sent again: on the socket alone, by POST.
+pub const RETRY: &str = "/api/v1/alerts/retry";
 
 /// The path below which each deployment has its own.
 const DEPLOYMENT: &str = "/api/v1/deployments/";
@@ -59,6 +61,12 @@ struct Deployments {
 #[derive(Serialize)]
 struct Keys {
     keys: Vec<Watched>,
+}
+
+/// How many messages are sent again.
+#[derive(Serialize)]
+struct Requeued {
+    requeued: usize,
 }
 
 /// The answer to a request. What is refused is told here.
@@ -116,7 +124,18 @@ async fn route<B>(reading: &Arc<Reading>, request: &Request<B>, limits: &Limits)
         }
         STATUS => {
             parameters(&[])?;
-            whole(json(StatusCode::OK, &reading.query(limits, Query::Status).await?))
+            let status = reading.query(limits, Query::Status).await?;
+            // How the daemon stands is told without them, too.
+            let sinks = reading.ask(Reader::sinks).await.unwrap_or_else(|refused| {
+                tracing::warn!("how the sinks stand cannot be told: {}", refused.reason);
+                Vec::new()
+            });
+            whole(json(StatusCode::OK, &Status { sinks, ..status }))
+        }
+        RETRY => {
+            let wanted = parameters(&["sink"])?;
+            let requeued = reading.requeue(limits, wanted.sink().map(Into::into)).await?;
+            whole(json(StatusCode::OK, &Requeued { requeued }))
         }
         "/api/v1/keys" => {
             parameters(&[])?;

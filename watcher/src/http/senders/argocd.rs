@@ -155,6 +155,7 @@ fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
         environment: field::text("environment", body.environment, NAME)?,
         reference: field::text("ref", body.r#ref, NAME)?,
         repo: field::text("repo", body.repo, URL)?,
+        declared: None,
         digest: field::digest(signed),
         commit,
     };

@@ -37,6 +37,11 @@ pub enum Unreadable {
         /// Why not.
         why: InvalidRevision,
     },
+    /// What no message may say.
+    #[error(
+        "`{0}` came with the message, and only the host's own configuration may say that\nhint: leave it out"
+    )]
+    Local(&'static str),
     /// The phase is none.
     #[error("in `phase`: `{}` is none of `started`, `finished`, `failed`", excerpt(.0))]
     Phase(String),
@@ -72,9 +77,9 @@ pub enum Unreadable {
         "`id` is empty\nhint: the variable it is made from is not set in the pipeline; leave `id` out, or fill it"
     )]
     EmptyId,
-    /// Values come with a message only from a credential that may send them, and none may.
-    #[error("`declared` came with the message, and no credential may send it")]
-    Declared,
+    /// What comes as `declared` is not keys and their values.
+    #[error("in `declared`: {0}")]
+    Declared(String),
     /// The whole is of a form that is not taken.
     #[error("{found}, and {wanted}")]
     Form {

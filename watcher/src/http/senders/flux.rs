@@ -94,6 +94,7 @@ fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
         environment: field::text("metadata.env", environment, NAME)?,
         reference: field::text("metadata.revision", reference, NAME)?,
         repo: None,
+        declared: None,
         digest: field::digest(signed),
         commit,
     };

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Proof, Sender},
     http::signature::{PLAIN, Scheme, Signed, Spelling},
-    model::{Announcement, Phase, Revision},
+    model::{Announcement, OWN_STATUS, Phase, Revision},
 };
 
 /// How GitHub comes. The SHA-1 it sends beside the SHA-256 is not looked at.
@@ -55,6 +55,7 @@ struct Deployment {
 #[derive(Deserialize)]
 struct Status {
     state: Option<String>,
+    description: Option<String>,
     environment: Option<String>,
     updated_at: Option<String>,
     created_at: Option<String>,
@@ -145,6 +146,7 @@ fn announced(told: Told, id: Option<String>, signed: &Signed) -> Result<Outcome,
         environment: field::text("environment", told.environment, NAME)?,
         reference: field::text("ref", told.reference, NAME)?,
         repo,
+        declared: None,
         digest: field::digest(signed),
     };
     Ok(Outcome::Deployment(Box::new(Announced { announcement, workflow: told.workflow })))
@@ -153,6 +155,10 @@ fn announced(told: Told, id: Option<String>, signed: &Signed) -> Result<Outcome,
 fn deployment_status(event: Event, id: Option<String>, signed: &Signed) -> Result<Outcome, Unreadable> {
     let status = event.deployment_status.ok_or(Unreadable::Missing("deployment_status"))?;
     let deployment = event.deployment.ok_or(Unreadable::Missing("deployment"))?;
+    // It says that what was deployed is not in force; taken for a deploy that failed, it would undo that it is expected.
+    if status.description.as_deref().is_some_and(|description| description.starts_with(OWN_STATUS)) {
+        return Ok(Outcome::ignored("a driftd set the deployment's status"));
+    }
     let phase = match status.state.as_deref().unwrap_or_default() {
         "in_progress" => Phase::Started,
         "success" => Phase::Finished,

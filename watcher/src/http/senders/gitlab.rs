@@ -143,6 +143,7 @@ fn announced(told: Told, id: Option<String>, signed: &Signed) -> Result<Outcome,
         environment: field::text("environment", told.environment, NAME)?,
         reference: field::text("ref", told.reference, NAME)?,
         repo,
+        declared: None,
         digest: field::digest(signed),
     };
     Ok(Outcome::Deployment(Box::new(Announced { announcement, workflow: None })))

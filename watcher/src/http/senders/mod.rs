@@ -15,6 +15,7 @@ mod standard;
 mod table;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use field::{Unreadable, excerpt};
 pub use table::{Announced, Ignored, Kind, Manner, Outcome, Workflow, delivery, of, recognise};

@@ -1,7 +1,7 @@
 //! The plain form: what the product's own `curl` sends, and what Standard Webhooks and CloudEvents carry.
 //!
 //! What the form does not know is left alone, because senders add things; what it knows is checked to the last
-//! character.
+//! character. A rule or a remedy it knows too, so as to refuse it: whoever sends one must not believe that it counts.
 
 use hyper::header::HeaderMap;
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use serde::{
 use super::{
     field::{self, NAME, URL, Unreadable},
     table::{Announced, Kind, Manner, Outcome},
+    values::{self, Sent},
 };
 use crate::{
     config::{Proof, Sender},
@@ -43,7 +44,9 @@ struct Form {
     r#ref: Option<String>,
     repo: Option<String>,
     #[serde(default, deserialize_with = "present")]
-    declared: bool,
+    declared: Option<Sent>,
+    remedy: Option<IgnoredAny>,
+    drift_rules: Option<IgnoredAny>,
 }
 
 /// A time, as it is sent.
@@ -53,9 +56,9 @@ enum Stamp {
     Seconds(i64),
 }
 
-/// Whatever is there is passed over; that it is there is the answer.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    IgnoredAny::deserialize(deserializer).map(|IgnoredAny| true)
+/// What is there must be values: `null` is none, and no way to say that there are none.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Sent>, D::Error> {
+    Sent::deserialize(deserializer).map(Some)
 }
 
 impl<'de> Deserialize<'de> for Stamp {
@@ -125,11 +128,13 @@ pub fn carried(value: serde_json::Value, signed: &Signed) -> Result<Announced, U
 }
 
 fn checked(form: Form, signed: &Signed) -> Result<Announced, Unreadable> {
-    if form.declared {
-        return Err(Unreadable::Declared);
-    }
     if form.id.as_deref() == Some("") {
         return Err(Unreadable::EmptyId);
+    }
+    for (field, found) in [("remedy", form.remedy), ("drift_rules", form.drift_rules)] {
+        if found.is_some() {
+            return Err(Unreadable::Local(field));
+        }
     }
     let announcement = Announcement {
         commit: Revision::git(&form.commit)?,
@@ -140,6 +145,7 @@ fn checked(form: Form, signed: &Signed) -> Result<Announced, Unreadable> {
         environment: field::text("environment", form.environment, NAME)?,
         reference: field::text("ref", form.r#ref, NAME)?,
         repo: field::text("repo", form.repo, URL)?,
+        declared: form.declared.map(values::checked).transpose()?,
         digest: field::digest(signed),
     };
     Ok(Announced { announcement, workflow: None })

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod door;
+mod values;
 
 /// The only way in: signed.
 pub fn signed(body: &[u8]) -> Signed {
@@ -212,7 +213,7 @@ fn check_table(bodies: &BTreeMap<String, Vec<u8>>) {
     for (name, body) in bodies {
         let (path, scheme, mut lines) = request(name);
         lines.extend(proof(scheme, body));
-        let found = told(&door, path, &lines, body);
+        let found = told(&door, path, &lines, body).replace('\n', "; ");
         if outcomes.get(name.as_str()) != Some(&found.as_str()) {
             wrong.push(format!("{name}: {found}"));
         }

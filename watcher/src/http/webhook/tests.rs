@@ -271,7 +271,7 @@ async fn what_is_not_understood_is_one_sentence_to_the_sender_and_nothing_to_the
     let mut listener = Listener::start(usual()).await;
     let sentence = r#"{"error":"the request was not understood; the log of the server says why"}"#;
     let mut requests: Vec<_> =
-        ["", "{", "[]", r#"{"commit":"main"}"#, r#"{"commit":"a1b2c3","declared":{"vm.swappiness":1}}"#]
+        ["", "{", "[]", r#"{"commit":"main"}"#, r#"{"commit":"a1b2c3","declared":{"swappiness":1}}"#]
             .map(|body| good("", body))
             .into();
     for query in

@@ -1,5 +1,7 @@
 //! The key: one piece of kernel state, with many accepted spellings and one canonical one.
 
+mod coupled;
+mod delivered;
 mod glob;
 mod parse;
 mod pattern;
@@ -12,11 +14,11 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::{delivered::Barred, pattern::Pattern, surface::Surface};
 use self::{
     parse::check_components,
     sysctl::{ACTS_ON_READ, LITERAL_SYSCTLS, MOVING_SYSCTLS, column_index, is_flush, is_secret, swap},
 };
-pub use self::{pattern::Pattern, surface::Surface};
 
 /// One piece of kernel state.
 ///
@@ -55,11 +57,12 @@ pub enum Key {
         /// `Documentation/admin-guide/cgroup-v2.rst`): `nr_throttled` of `cpu.stat`.
         field: Option<Arc<str>>,
     },
-    /// One average of `/proc/pressure/RESOURCE`, in percent of the time, or its total in microseconds (kernel
+    /// One average of pressure, in percent of the time, or its total in microseconds: of the host
+    /// (`/proc/pressure/RESOURCE`), or of a cgroup (`RESOURCE.pressure` in its directory; kernel
     /// `Documentation/accounting/psi.rst`).
     Pressure {
-        /// One of [`Key::PRESSURE_RESOURCES`].
-        resource: Arc<str>,
+        /// The absolute path of the file; the resource in it is one of [`Key::PRESSURE_RESOURCES`].
+        file: Arc<str>,
         /// `some` or `full`, and one of [`Key::PRESSURE_FIELDS`].
         field: (Arc<str>, Arc<str>),
     },
@@ -74,6 +77,9 @@ pub enum Key {
         parameter: Option<Arc<str>>,
     },
 }
+
+/// Where the interfaces are.
+const NET_CLASS: &str = "/sys/class/net/";
 
 /// Why a text is no key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +133,7 @@ impl Key {
             Key::Meminfo { .. } => "/proc/meminfo".into(),
             Key::NetDev { .. } => "/proc/net/dev".into(),
             Key::Sysfs { path, .. } => path.to_string(),
-            Key::Pressure { resource, .. } => format!("/proc/pressure/{resource}"),
+            Key::Pressure { file, .. } => file.to_string(),
             Key::Processes { .. } => "/proc".into(),
             Key::Cmdline { .. } => "/proc/cmdline".into(),
         }
@@ -157,6 +163,24 @@ impl Key {
         }
     }
 
+    /// Whether its value is a program that the kernel runs, or decides which one it runs: what is delivered may not say that.
+    pub fn names_program(&self) -> bool {
+        match self {
+            Key::Sysctl { name, .. } => sysctl::names_program(name),
+            // `release_agent` of cgroup v1 (cgroups(7)).
+            // And any parameter of a module, because some of them do (fs/nfs/cache_lib.c `cache_getent_prog`,
+            // drivers/block/drbd `usermode_helper`).
+            Key::Sysfs { path, .. } => {
+                &**path == "/sys/kernel/uevent_helper"
+                    || path.ends_with("/release_agent")
+                    || path.starts_with("/sys/module/")
+                    // The same by the links of a device.
+                    || path.contains("/module/parameters/")
+            }
+            _ => false,
+        }
+    }
+
     /// Whether each namespace may have its own of it under the same name: of the network, IPC, UTS or user kind.
     pub fn may_be_namespaced(&self) -> bool {
         let Key::Sysctl { name, .. } = self else {
@@ -167,6 +191,51 @@ impl Key {
         };
         ["net/", "user/", "fs/mqueue/"].iter().any(|tree| name.starts_with(tree))
             || name.strip_prefix("kernel/").is_some_and(of_kernel)
+    }
+
+    /// The name of the interface that the key is about, where any name of it will do: not in a sysctl, which is applied by
+    /// the interface's own name alone.
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Key::Link { interface } => Some(interface),
+            Key::NetDev { counter } => counter.as_ref().map(|(interface, _)| &**interface),
+            Key::Sysfs { path, .. } => path.strip_prefix(NET_CLASS)?.split('/').next(),
+            _ => None,
+        }
+    }
+
+    /// The same key of the interface of another name.
+    #[must_use]
+    pub fn of_interface(&self, name: &Arc<str>) -> Key {
+        match self {
+            Key::Link { .. } => Key::Link { interface: name.clone() },
+            Key::NetDev { counter: Some((_, counter)) } => {
+                Key::NetDev { counter: Some((name.clone(), counter.clone())) }
+            }
+            Key::Sysfs { path, field } => {
+                let rest = path.strip_prefix(NET_CLASS).and_then(|path| path.split_once('/'));
+                let of = |(_, rest): (&str, &str)| format!("{NET_CLASS}{name}/{rest}").into();
+                Key::Sysfs { path: rest.map_or_else(|| path.clone(), of), field: field.clone() }
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// The sysctls a write of which may set this key too, with `/` between their components: `vm/dirty_bytes` for
+    /// `vm.dirty_ratio`.
+    pub fn movers(&self) -> Vec<String> {
+        match self {
+            Key::Sysctl { name, .. } => coupled::movers(name),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The key of which the kernel lets only one of the two count: writing either sets the other to 0.
+    pub fn counterpart(&self) -> Option<Key> {
+        match self {
+            Key::Sysctl { name, .. } => Key::sysctl(coupled::counterpart(name)?).ok(),
+            _ => None,
+        }
     }
 
     /// Whether the value is a secret, never to be shown (`stable_secret`, TCP fast open keys).
@@ -213,8 +282,11 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Key::Sysctl { name, column } => {
-                // A first component with a dot of its own would make the dotted spelling read otherwise.
-                match name.split('/').next().is_some_and(|first| first.contains('.')) {
+                // A first component with a dot of its own would make the dotted spelling read otherwise, and what looks like
+                // a link's would be one.
+                let is_dotted = name.split('/').next().is_some_and(|first| first.contains('.'));
+                let is_like_a_link = name.starts_with("link/") && name.ends_with("/mtu");
+                match is_dotted || is_like_a_link {
                     true => write!(f, "/proc/sys/{name}")?,
                     false => f.write_str(&swap(name))?,
                 }
@@ -231,9 +303,7 @@ impl fmt::Display for Key {
             }
             Key::Sysfs { path, field: None } => f.write_str(path),
             Key::Sysfs { path, field: Some(field) } => write!(f, "{path}:{field}"),
-            Key::Pressure { resource, field: (line, field) } => {
-                write!(f, "/proc/pressure/{resource}:{line}.{field}")
-            }
+            Key::Pressure { file, field: (line, field) } => write!(f, "{file}:{line}.{field}"),
             Key::Processes { state } => write!(f, "/proc/[pid]/stat:state={state}"),
             Key::Cmdline { parameter: None } => f.write_str("/proc/cmdline"),
             Key::Cmdline { parameter: Some(parameter) } => write!(f, "/proc/cmdline:{parameter}"),

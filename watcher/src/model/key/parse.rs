@@ -63,7 +63,7 @@ impl FromStr for Key {
             };
         }
         if let Some(resource) = place.strip_prefix("/proc/pressure/") {
-            return pressure(resource, field)
+            return pressure(place, resource, field)
                 .ok_or_else(|| wrong("a resource and an average, as in `/proc/pressure/memory:some.avg10`"));
         }
         if place == "/proc/[pid]/stat" {
@@ -90,6 +90,11 @@ impl FromStr for Key {
         }
         if let Some(path) = place.strip_prefix("/sys/") {
             check_components(path).map_err(wrong)?;
+            if let Some(resource) = pressure_of_cgroup(path) {
+                return pressure(place, resource, field).ok_or_else(|| {
+                    wrong("an average, as in `/sys/fs/cgroup/system.slice/memory.pressure:some.avg10`")
+                });
+            }
             if let Some(field) = field {
                 return match path.starts_with("fs/cgroup/") && is_field(field) {
                     true => Ok(Key::Sysfs { path: place.into(), field: Some(field.into()) }),
@@ -112,13 +117,19 @@ impl FromStr for Key {
     }
 }
 
-/// `memory` and `some.avg10`, or the like.
-fn pressure(resource: &str, field: Option<&str>) -> Option<Key> {
+/// The resource whose pressure on a cgroup a file below `/sys` has; the files of other names are none of that.
+fn pressure_of_cgroup(path: &str) -> Option<&str> {
+    let name = path.strip_prefix("fs/cgroup/")?.rsplit('/').next()?;
+    name.strip_suffix(".pressure").filter(|resource| Key::PRESSURE_RESOURCES.contains(resource))
+}
+
+/// The pressure in a file, of `memory` and `some.avg10`, or the like.
+fn pressure(file: &str, resource: &str, field: Option<&str>) -> Option<Key> {
     let (line, field) = field?.split_once('.')?;
     let known = Key::PRESSURE_RESOURCES.contains(&resource)
         && ["some", "full"].contains(&line)
         && Key::PRESSURE_FIELDS.contains(&field);
-    known.then(|| Key::Pressure { resource: resource.into(), field: (line.into(), field.into()) })
+    known.then(|| Key::Pressure { file: file.into(), field: (line.into(), field.into()) })
 }
 
 /// Whether a text may be the name of a line in a flat keyed file.
@@ -126,11 +137,13 @@ fn is_field(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.()".contains(&b))
 }
 
-/// What the kernel takes as an interface's name: 1 to 15 bytes, no `/`, no `:`, no white space, not `.` or `..`
-/// (`net/core/dev.c`, `dev_valid_name`).
+/// What the kernel takes as an interface's name: 1 to 127 bytes, no `/`, no `:`, no white space, not `.` or `..`
+/// (`net/core/dev.c`, `dev_valid_name`; an own name has no more than 15, another one fewer than `ALTIFNAMSIZ`,
+/// include/uapi/linux/if.h). A `*` or `?`, which the kernel would take, is part of a pattern here as in every
+/// other key.
 fn is_interface(name: &str) -> bool {
-    (1..16).contains(&name.len())
+    (1..128).contains(&name.len())
         && name != "."
         && name != ".."
-        && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+        && !name.contains(|c: char| "/:*?".contains(c) || c.is_whitespace() || c.is_control())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{
-    InvalidKey, Key, glob,
+    InvalidKey, Key, coupled, glob,
     parse::{NO_FIELD, check_component},
     sysctl::slashed,
 };
@@ -22,9 +22,23 @@ pub struct Pattern {
 }
 
 impl Pattern {
+    /// The sysctls a write of which may set a key that this means, as far as they do not depend on what there is.
+    pub fn movers(&self) -> Vec<String> {
+        let components: Vec<&str> = self.components.iter().map(|component| &**component).collect();
+        match components.as_slice() {
+            ["proc", "sys", "net", "ipv4" | "ipv6", "conf", interface, field] if !glob::is_glob(field) => {
+                let version = components.get(3).copied().unwrap_or_default();
+                coupled::movers(&format!("net/{version}/conf/{interface}/{field}"))
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether a text means several keys.
     pub fn is_one(text: &str) -> bool {
-        text.contains('*')
+        // Behind the colon brackets are a column, and `/proc/[pid]/stat` is a name.
+        let place = text.split(':').next().unwrap_or_default();
+        Pattern::is_glob(place) && !place.starts_with("/proc/[pid]/")
     }
 
     /// Reads a spelling with `*` in it: of a sysctl, a link, or a file below `/sys`.
@@ -65,6 +79,13 @@ impl Pattern {
             Some(field) => format!("/{path}:{field}").parse().ok(),
             None => format!("/{path}").parse().ok(),
         }
+    }
+
+    /// Whether a key is one of those that are meant.
+    pub fn means(&self, key: &Key) -> bool {
+        let path = key.path();
+        let path = path.trim_start_matches('/');
+        self.matches(path) && self.key_at(path).as_ref() == Some(key)
     }
 
     /// Whether a path below the root of the host is one of those that are meant.
@@ -138,6 +159,9 @@ mod tests {
         check("/sys/block/nvme*/queue/scheduler", scheduler, None);
         let events = "sys/fs/cgroup/system.slice/a.service/memory.events";
         check("/sys/fs/cgroup/system.slice/*/memory.events:oom", events, Some(&format!("/{events}:oom")));
+        let pressure = "sys/fs/cgroup/system.slice/a.service/io.pressure";
+        let averages = "/sys/fs/cgroup/system.slice/*/io.pressure:full.avg60";
+        check(averages, pressure, Some(&format!("/{pressure}:full.avg60")));
     }
 
     #[test]

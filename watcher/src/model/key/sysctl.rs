@@ -30,6 +30,27 @@ pub(super) const LITERAL_SYSCTLS: [&str; 6] = [
     "kernel/poweroff_cmd",
 ];
 
+/// Sysctls that name a program, or say how the kernel starts one: whoever writes them runs what he likes as root.
+/// fs/coredump.c (`core_pattern`), lib/kobject_uevent.c (`hotplug`), kernel/module/kmod.c (`modprobe`), kernel/reboot.c
+/// (`poweroff_cmd`), arch/sparc/kernel/setup_64.c (`reboot-cmd`), fs/ocfs2/stackglue.c (`hb_ctl_path`).
+const PROGRAMS: [&str; 6] = [
+    "kernel/core_pattern",
+    "kernel/hotplug",
+    "kernel/modprobe",
+    "kernel/poweroff_cmd",
+    "kernel/reboot-cmd",
+    "fs/ocfs2/nm/hb_ctl_path",
+];
+
+/// Whole directories of such: fs/binfmt_misc.c, where interpreters are registered, and kernel/umh.c, which says with what
+/// rights helpers run.
+const OF_PROGRAMS: [&str; 2] = ["fs/binfmt_misc/", "kernel/usermodehelper/"];
+
+/// Whether the sysctl of this path below `/proc/sys` names a program.
+pub(super) fn names_program(name: &str) -> bool {
+    PROGRAMS.contains(&name) || OF_PROGRAMS.iter().any(|tree| name.starts_with(tree))
+}
+
 /// Sysctls that are never read: `vm.stat_refresh` acts on read (kernel `mm/vmstat.c`), the others are triggers.
 pub(super) const ACTS_ON_READ: [&str; 3] = ["vm/stat_refresh", "vm/compact_memory", "vm/drop_caches"];
 

@@ -1,13 +1,19 @@
 //! Claims about what is kept when there is no room, when it is old, and when the file is damaged.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use rusqlite::Connection;
 use tokio::sync::watch;
 
 use super::{
     super::{
-        Filter,
+        Filter, Next,
         backlog::{Backlog, MOST},
         begin,
         retain::{forget, size},
@@ -15,7 +21,9 @@ use super::{
     },
     *,
 };
-use crate::model::{Retention, Sweep, SweepReason, Verdict, VerdictStatus};
+use crate::model::{
+    Flapping, Outlet, Retention, Routing, Sweep, SweepReason, Values, Verdict, VerdictStatus,
+};
 
 /// A writer whose store another connection holds locked, as good as a full disk: nothing can be written.
 struct Held {
@@ -107,6 +115,36 @@ fn memory_has_a_bound_and_keeps_what_the_next_run_needs() {
     assert_eq!(backlog.dropped, MOST as u64 + 1 + 1 + 2);
 }
 
+#[test]
+fn memory_is_bounded_of_findings_that_move_on_and_of_batches_of_which_nothing_is_kept() {
+    use FindingState::{Healed, Opened};
+    let mut backlog = Backlog::default();
+    let moved = |id: &str, actual: &str| {
+        Work::Record(Batch { moved: vec![finding(id, Opened, actual)], ..Batch::default() })
+    };
+    for step in 0..100 {
+        backlog.push(moved("one", &step.to_string()));
+        backlog.push(moved("other", &step.to_string()));
+    }
+    let last = |work: &Work| match work {
+        Work::Record(batch) => {
+            batch.moved.iter().map(|finding| finding.actual.as_ref().unwrap().to_string()).collect()
+        }
+        _ => Vec::new(),
+    };
+    assert_eq!(backlog.work.iter().flat_map(last).collect::<Vec<_>>(), ["99", "99"]);
+    // Its mute ended: it is told as opened, and opened before all this. That it healed must be written.
+    let again = told_of("muted", Opened);
+    backlog.push(Work::Record(entries([Entry { time: time(1), ..again }])));
+    for _ in 0..2 * MOST {
+        backlog.push(Work::Record(entries([sweep()])));
+    }
+    assert_eq!(backlog.work.len(), 2 + MOST, "empty batches are none");
+    backlog.push(Work::Record(entries([told_of("muted", Healed)])));
+    assert_eq!(backlog.work.len(), 2 + MOST + 1);
+    assert_eq!(backlog.dropped, MOST as u64 + 1);
+}
+
 fn verdict(id: &str) -> Entry {
     let verdict = Verdict {
         deployment: DeploymentId(id.into()),
@@ -176,6 +214,92 @@ fn what_is_too_old_is_forgotten_but_for_what_is_still_needed() {
     assert_eq!(past(state.path()).in_force.len(), 1);
 }
 
+/// A sink that is told of everything.
+fn outlet() -> Outlet {
+    Outlet { sink: "pager".into(), routing: Routing::default(), remind: None, flapping: Flapping::default() }
+}
+
+/// A deployment and its verdict.
+fn deployed(number: usize) -> Batch {
+    let id = format!("d{number}");
+    let finished = news(&id, "web", None, DeploymentStatus::Finished, 0);
+    let declared = vec![(DeploymentId(id.as_str().into()), Values::default())];
+    Batch { declared, ..entries([finished, verdict(&id)]) }
+}
+
+/// Records deployments, which are told at home and wait for the sink; gives the writer as it goes on.
+fn after(state: &Path, deployments: usize) -> Store {
+    let open = || Store::open(state, vec![SINK]).unwrap().telling(vec![outlet()]).unwrap();
+    let mut store = open();
+    let all = (0..deployments).map(|number| Work::Record(deployed(number)));
+    store.write(&all.chain([Work::Told { sink: SINK, entry: i64::MAX }]).collect::<Vec<_>>()).unwrap();
+    drop(store);
+    open()
+}
+
+/// How many steps SQLite's machine takes for what is done with it.
+fn steps(db: &mut Connection) -> Arc<AtomicU64> {
+    let steps = Arc::new(AtomicU64::new(0));
+    let counter = steps.clone();
+    let count = move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        false
+    };
+    db.progress_handler(1, Some(count)).unwrap();
+    steps
+}
+
+#[track_caller]
+fn check_steps(of: impl Fn(usize) -> u64) {
+    let (few, many) = (of(200), of(2000));
+    assert!(few > 20 && many < few + few / 10, "{few} and {many} steps");
+}
+
+#[test]
+fn a_deployment_is_recorded_in_as_many_steps_after_two_thousand_as_after_two_hundred() {
+    check_steps(|before| {
+        let state = dir();
+        let mut store = after(state.path(), before);
+        let steps = steps(&mut store.db);
+        store.write(&[Work::Record(deployed(before))]).unwrap();
+        forget(&mut store.db, &FOR_EVER, time(3_600_000)).unwrap();
+        steps.load(Ordering::Relaxed)
+    });
+}
+
+#[test]
+fn whose_turn_it_is_is_found_in_as_many_steps_where_two_thousand_wait_as_where_two_hundred_do() {
+    check_steps(|waiting| {
+        let state = dir();
+        drop(after(state.path(), waiting));
+        let mut reader = reader(state.path());
+        let steps = steps(&mut reader.db);
+        let group = Duration::from_secs(1);
+        let next = reader.next_messages("pager", group, time(3_600_000)).unwrap();
+        assert!(matches!(next, Next::Send(first) if first[0].row.number == 2));
+        steps.load(Ordering::Relaxed)
+    });
+}
+
+#[test]
+fn what_departs_once_more_is_told_in_as_many_steps_after_two_thousand_times_as_after_two_hundred() {
+    check_steps(|before| {
+        let state = dir();
+        let mut store = Store::open(state.path(), Vec::new()).unwrap().telling(vec![outlet()]).unwrap();
+        let course = |number: usize| {
+            let id = format!("f{number}");
+            let mut opened_and_healed = [FindingState::Opened, FindingState::Healed].map(|s| told_of(&id, s));
+            // Half an hour lies between two of them.
+            opened_and_healed.iter_mut().for_each(|entry| entry.time = time(number as i64 * 1_800_000));
+            Work::Record(entries(opened_and_healed))
+        };
+        store.write(&(0..before).map(course).collect::<Vec<_>>()).unwrap();
+        let steps = steps(&mut store.db);
+        store.write(&[course(before)]).unwrap();
+        steps.load(Ordering::Relaxed)
+    });
+}
+
 #[test]
 fn what_is_too_much_is_forgotten_the_oldest_first() {
     let state = dir();
@@ -201,7 +325,9 @@ fn the_writer_forgets_while_it_has_nothing_else_to_do() {
     write(state.path(), vec![Work::Told { sink: SINK, entry: 1 }]);
     let store = Store::open(state.path(), vec![SINK]).unwrap().retaining(HOUR);
     let running = Running::run(store);
+    let began = Instant::now();
     while reader(state.path()).forgotten().unwrap().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing is forgotten");
         thread::yield_now();
     }
     running.end();

@@ -1,7 +1,7 @@
 //! What is known of a deployment, and by whom it may be asked.
 
 use super::*;
-use crate::model::{Known, Verdict, VerdictStatus};
+use crate::model::{Known, Values, Verdict, VerdictStatus};
 
 const ID: &str = "0198";
 
@@ -71,4 +71,33 @@ fn only_who_delivered_a_deployment_is_told_of_it() {
         Batch { deliverers: vec![(DeploymentId(ID.into()), "github".into())], ..Batch::default() },
     );
     assert!(known(state.path(), &["github"]).is_some());
+}
+
+#[test]
+fn the_values_that_came_with_a_deployment_are_in_force_as_long_as_it_is() {
+    use DeploymentStatus::{Finished, Started};
+    let values = |value: &str| -> Values { [("vm.swappiness".parse().unwrap(), value.into())].into() };
+    let came = |id: &str, app: &str, millis, declared: Values| {
+        Work::Record(Batch {
+            declared: vec![(DeploymentId(id.into()), declared)],
+            ..entries([news(id, app, None, Finished, millis)])
+        })
+    };
+    let state = dir();
+    let in_force = |work| {
+        write(state.path(), work);
+        let in_force = reader(state.path()).in_force().unwrap().into_iter();
+        in_force
+            .map(|d| format!("{} {:?}", d.id, d.declared.iter().map(|v| &*v.1).collect::<Vec<_>>()))
+            .collect::<Vec<_>>()
+    };
+    let first = vec![came("1", "web", 1, values("10")), came("2", "db", 2, values("20"))];
+    assert_eq!(in_force(first), [r#"1 ["10"]"#, r#"2 ["20"]"#]);
+    // Under way it is in force as before; the next one has what came with it, which may be nothing.
+    assert_eq!(
+        in_force(vec![Work::Record(entries([news("1", "web", None, Started, 3)]))]),
+        [r#"1 ["10"]"#, r#"2 ["20"]"#]
+    );
+    assert_eq!(in_force(vec![came("3", "web", 4, Values::default())]), [r#"2 ["20"]"#, "3 []"]);
+    assert_eq!(in_force(vec![came("4", "db", 5, values("30"))]), ["3 []", r#"4 ["30"]"#]);
 }

@@ -23,6 +23,7 @@ fn change(millis: i64, key: &str, commit: Option<&str>) -> Entry {
             deployment: None,
             in_window: false,
             writes: 1,
+            remedies: None,
         }),
     )
 }

@@ -1,32 +1,32 @@
-//! The harness: writes files, makes hints and deliveries, moves the clock from deadline to deadline, records what
-//! the watch says in a real store, and shows each entry as a short line. It judges nothing.
+//! The harness: writes files, makes hints and deliveries, moves the clock from deadline to deadline, and hands on what
+//! comes of it. `runs` begins and ends a run of the daemon over a real store, `said` shows each entry as a short line. It
+//! judges nothing.
+
+mod runs;
+mod said;
 
 use std::{
     collections::HashMap,
     fs,
-    sync::{
-        Arc,
-        mpsc::{Receiver, channel, sync_channel},
-    },
+    sync::{Arc, mpsc::Receiver},
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tempfile::TempDir;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
-use super::super::{Input, Parts, Reread, Watch};
+use super::super::{Input, Reread, Watch};
 use crate::{
     declared::{Request, sysctl::Applier},
-    deploys::Ledger,
-    http::{Delivery, Query},
-    kernel::{Answer, Reader, SlowReader},
+    http::{Asked, Delivery, Query},
+    kernel::Answer,
     model::{
-        Announcement, Boottime, Entry, Expectation, Finding, FindingState, Hint, Key, Now, Owner, Phase,
-        Receipt, Rule, SeenBy, Severity, Source, Started, Status, Value, Verdict, What, Writer,
+        Act, Announcement, Boottime, Entry, Expectation, Finding, FindingState, Hint, Key, Now, Owner,
+        Person, Phase, Receipt, Remedied, Rule, SeenBy, Severity, Source, Status, Verdict, What, Writer,
     },
+    remedy::Applied,
     sources::{Declared, Wanted},
-    store::{self, Batch, Past, Store, Work},
+    store::{Batch, Done, Work},
 };
 
 pub const SWAPPINESS: &str = "vm.swappiness";
@@ -47,9 +47,12 @@ pub fn rule(name: &str, keys: &str, expectation: Expectation) -> Rule {
         severity: Severity::Warning,
         hold: Duration::ZERO,
         settle: Rule::DEFAULT_SETTLE,
+        mute: None,
         patterns: Vec::new(),
         if_absent: None,
+        remedy: crate::model::Remedy::Notify,
         source: Source { file: "rules".into(), line: 1 },
+        commit: None,
     }
 }
 
@@ -84,52 +87,19 @@ pub struct Host {
     state: TempDir,
     work: Vec<Work>,
     answers: Receiver<Answer>,
+    applied: Receiver<Applied>,
+    /// Whether it may write.
+    reverts: bool,
+    /// Whether nobody hears that something is recorded, as when driftd is killed right then.
+    pub cut_off: bool,
+    undone: Vec<Done>,
+    /// Whether the kprobe sees what it writes itself.
+    pub sees_itself: bool,
     announced: u32,
     link_hook: bool,
 }
 
 impl Host {
-    /// A host with these values in force, watched for the first time. Where nothing departs that says nothing.
-    pub fn new(rules: &[Rule], values: &[(&str, &str)]) -> Host {
-        let mut host = Host::unwatched(rules, values);
-        assert_eq!(host.handle(Input::Tick), ["start"]);
-        host
-    }
-
-    /// A host whose watch has not yet been told anything.
-    pub fn unwatched(rules: &[Rule], values: &[(&str, &str)]) -> Host {
-        let root = tempfile::tempdir().unwrap();
-        let wall = "2026-08-01T10:00:00Z".parse::<Timestamp>().unwrap();
-        let now = Now { boot: Boottime { nanos: 100_000_000_000 }, wall };
-        let ledger = Ledger::new(Duration::from_millis(WINDOW), Vec::new(), Vec::new());
-        let (watch, answers) = watch(&root, rules, ledger, Past::default(), "swept", now);
-        let host = Host {
-            rules: rules.to_vec(),
-            watch,
-            now,
-            entries: Vec::new(),
-            open: HashMap::new(),
-            by_hand: false,
-            receipt: None,
-            verdict: None,
-            root,
-            state: tempfile::tempdir().unwrap(),
-            work: Vec::new(),
-            answers,
-            announced: 0,
-            link_hook: false,
-        };
-        values.iter().for_each(|(key, value)| host.set(key, value));
-        host
-    }
-
-    /// The same, with a kprobe on the links.
-    pub fn with_link_hook(mut self) -> Host {
-        self.link_hook = true;
-        self.restart();
-        self
-    }
-
     /// Where the file of a key is.
     pub fn path(&self, key: &str) -> std::path::PathBuf {
         self.root.path().join(key.parse::<Key>().unwrap().path().trim_start_matches('/'))
@@ -153,18 +123,7 @@ impl Host {
         let write = super::super::written_file(&key).unwrap();
         Hint {
             write,
-            writer: Some(Writer {
-                pid,
-                tid: pid,
-                comm: format!("w{pid}").into(),
-                uid: 0,
-                login_uid: None,
-                session_id: None,
-                parent_pid: 1,
-                parent_comm: "init".into(),
-                cgroup_id: 1,
-                unit: None,
-            }),
+            writer: Some(Writer { comm: format!("w{pid}").into(), ..Writer::of(pid) }),
             time: self.now.boot,
             result: Some(result),
             old: None,
@@ -203,36 +162,27 @@ impl Host {
         self.announced += 1;
         let mut digest = [0; 32];
         digest[..4].copy_from_slice(&self.announced.to_le_bytes());
-        Announcement {
-            commit: commit.parse().unwrap(),
-            app: Some(app.into()),
-            phase,
-            id: None,
-            timestamp: None,
-            environment: None,
-            reference: None,
-            repo: None,
-            digest,
-        }
+        Announcement { app: Some(app.into()), digest, ..Announcement::of(phase, commit) }
     }
 
     /// A message comes, and its sender waits for receipt and verdict.
     pub fn deliver(&mut self, announcement: Announcement) -> Vec<String> {
-        let (reply, receipt) = oneshot::channel();
-        let (verdict, given) = oneshot::channel();
-        (self.receipt, self.verdict) = (Some(receipt), Some(given));
-        let delivery = Delivery { announcement, credential: "plain".into(), reply, verdict: Some(verdict) };
-        self.handle(Input::Delivery(delivery, None))
+        self.deliver_with(announcement, None)
     }
 
-    /// The same, of the application `web`, with what was read anew for it.
-    pub fn announce_with(&mut self, phase: Phase, commit: &str, reread: Reread) -> Vec<String> {
-        let announcement = self.message("web", phase, commit);
+    /// The same, with what was read anew for it.
+    pub fn deliver_with(&mut self, announcement: Announcement, reread: Option<Reread>) -> Vec<String> {
         let (reply, receipt) = oneshot::channel();
         let (verdict, given) = oneshot::channel();
         (self.receipt, self.verdict) = (Some(receipt), Some(given));
         let delivery = Delivery { announcement, credential: "plain".into(), reply, verdict: Some(verdict) };
-        self.handle(Input::Delivery(delivery, Some(reread)))
+        self.handle(Input::Delivery(delivery, reread))
+    }
+
+    /// The same, of the application `web`.
+    pub fn announce_with(&mut self, phase: Phase, commit: &str, reread: Reread) -> Vec<String> {
+        let announcement = self.message("web", phase, commit);
+        self.deliver_with(announcement, Some(reread))
     }
 
     /// What these rules and the host's own sysctl.d declare, after these files were written.
@@ -244,7 +194,7 @@ impl Host {
         }
         let requests = vec![Request::Host(Applier::Systemd)];
         let wanted = Arc::new(Wanted::new(rules.to_vec(), requests, Vec::new()));
-        Ok(Box::new(Declared::read(&wanted, self.root.path()).unwrap()))
+        Ok(Box::new(Declared::read(&wanted, &[], self.root.path()).unwrap()))
     }
 
     /// How things stand.
@@ -277,6 +227,43 @@ impl Host {
         self.handle(Input::Answer(answer))
     }
 
+    /// Hands on what became of the write that is under way.
+    pub fn apply(&mut self) -> Vec<String> {
+        self.apply_after(|_| {})
+    }
+
+    /// The same, where something happens between the write and the moment when the watch hears of it.
+    pub fn apply_after(&mut self, meanwhile: impl FnOnce(&Host)) -> Vec<String> {
+        let applied = self.applied.recv_timeout(Duration::from_secs(30)).expect("the hand answers");
+        meanwhile(self);
+        let mut lines = Vec::new();
+        if let (true, Applied::Written(Ok(Some(value)))) = (self.sees_itself, &applied) {
+            let hint = self.hint(std::process::id(), SWAPPINESS, value.as_str(), 2);
+            lines = self.record_input(Input::Hints(vec![hint]));
+        }
+        lines.extend(self.record_input(Input::Applied(applied)));
+        lines
+    }
+
+    fn record_input(&mut self, input: Input) -> Vec<String> {
+        let batch = self.watch.handle(input, self.now);
+        self.record(batch)
+    }
+
+    /// Somebody asks for a remedy; what he is told, where that is known at once.
+    pub fn ask(
+        &mut self,
+        act: Act,
+        key: &str,
+        dry_run: bool,
+    ) -> (Vec<String>, Result<Vec<Remedied>, String>) {
+        let (reply, mut answer) = oneshot::channel();
+        let person = Person { pid: 7, uid: 0, login_uid: Some(1000) };
+        let asked = Asked { act, key: key.parse().unwrap(), dry_run, person, reply };
+        let lines = self.handle(Input::Asked(asked));
+        (lines, answer.try_recv().expect("who asked is told"))
+    }
+
     /// One input. What was asked of the slow reader is answered at the same moment, unless that is done by hand.
     pub fn handle(&mut self, input: Input) -> Vec<String> {
         let batch = self.watch.handle(input, self.now);
@@ -285,14 +272,30 @@ impl Host {
         while !self.by_hand && self.watch.slow.is_waited_for() {
             lines.extend(self.answer());
         }
+        while !self.by_hand && self.watch.remedies.is_under_way() {
+            lines.extend(self.apply());
+        }
         lines
     }
 
+    /// Who waits for it hears that all is recorded.
+    pub fn finish(&mut self) {
+        self.undone.drain(..).for_each(|done| done(true));
+    }
+
+    /// Who waits for it hears that it could not be recorded.
+    pub fn fail(&mut self) {
+        self.undone.drain(..).for_each(|done| done(false));
+    }
+
     fn record(&mut self, mut batch: Batch) -> Vec<String> {
-        batch.done.drain(..).for_each(|done| done(true));
+        self.undone.append(&mut batch.done);
+        if !self.cut_off {
+            self.finish();
+        }
         batch.entries.iter().for_each(|entry| self.account(&entry.what));
         self.entries.extend(batch.entries.iter().cloned());
-        let lines = batch.entries.iter().filter_map(|entry| said(&entry.what)).collect();
+        let lines = batch.entries.iter().filter_map(|entry| said::said(&entry.what)).collect();
         self.work.push(Work::Record(batch));
         lines
     }
@@ -303,7 +306,12 @@ impl Host {
         let place = (finding.rule.to_string(), finding.key.clone());
         assert_eq!(finding.state == FindingState::Healed, finding.healed.is_some(), "{finding:?}");
         let before = match finding.state {
-            FindingState::Opened => self.open.insert(place, (**finding).clone()).map(|f| f.finding),
+            // One that was muted is told under its name when the mute ends.
+            FindingState::Opened => self
+                .open
+                .insert(place, (**finding).clone())
+                .filter(|before| before.finding != finding.finding || before.muted.is_none())
+                .map(|before| before.finding),
             FindingState::Healed => {
                 let before = self.open.remove(&place).expect("what heals was open");
                 (before.finding != finding.finding).then_some(before.finding)
@@ -311,134 +319,7 @@ impl Host {
         };
         assert_eq!(before, None, "{finding:?}");
     }
-
-    /// The daemon stops and starts again, with what the store holds.
-    pub fn restart(&mut self) -> Vec<String> {
-        let last = self.watch.stop(self.now);
-        let mut lines = self.record(last);
-        lines.extend(self.kill());
-        lines
-    }
-
-    /// The daemon is killed and starts again, with what the store holds.
-    pub fn kill(&mut self) -> Vec<String> {
-        let past = self.past();
-        let mut ledger =
-            Ledger::new(Duration::from_millis(WINDOW), past.in_force.clone(), past.delivered.clone());
-        for (deployment, started) in past.under_way.iter().cloned() {
-            ledger.reopen(deployment, started, self.now);
-        }
-        let link = if self.link_hook { "kprobe" } else { "swept" };
-        (self.watch, self.answers) = watch(&self.root, &self.rules, ledger, past, link, self.now);
-        let lines = self.handle(Input::Tick);
-        lines.into_iter().filter(|line| line != "start").collect()
-    }
-
-    /// Records all there is, and opens it for reading.
-    pub fn recorded(&mut self) -> store::Reader {
-        let work = std::mem::take(&mut self.work);
-        let (sender, inbox) = mpsc::channel(work.len().max(1));
-        work.into_iter().for_each(|work| assert!(sender.try_send(work).is_ok()));
-        drop(sender);
-        let (bell, _rung) = sync_channel(1);
-        Store::open(self.state.path(), Vec::new()).unwrap().run(inbox, bell);
-        store::Reader::open(self.state.path()).unwrap().unwrap()
-    }
-
-    /// Records all there is, and reads what the next run will find.
-    pub fn past(&mut self) -> Past {
-        let past = self.recorded().past().unwrap();
-        let ids = |findings: Vec<&Finding>| {
-            let mut ids: Vec<_> = findings.iter().map(|finding| finding.finding.to_string()).collect();
-            ids.sort();
-            ids
-        };
-        assert_eq!(ids(past.findings.iter().collect()), ids(self.open.values().collect()), "stored is told");
-        past
-    }
-
-    /// The sweeps since the last call: why, how many keys, how many had changed.
-    pub fn sweeps(&mut self) -> Vec<String> {
-        let sweep = |entry: Entry| match entry.what {
-            What::Sweep(sweep) => Some(format!("{} {}/{}", sweep.reason.as_str(), sweep.changed, sweep.keys)),
-            _ => None,
-        };
-        std::mem::take(&mut self.entries).into_iter().filter_map(sweep).collect()
-    }
 }
 
 /// For `assert_eq!`: no line.
 pub const NOTHING: [&str; 0] = [];
-
-fn watch(
-    root: &TempDir,
-    rules: &[Rule],
-    ledger: Ledger,
-    past: Past,
-    link: &str,
-    now: Now,
-) -> (Watch, Receiver<Answer>) {
-    let (answer, answers) = channel();
-    let watching = Started {
-        version: "0".into(),
-        sysctl: "kprobe".into(),
-        link: link.into(),
-        reasons: Vec::new(),
-        keys: 0,
-        webhook: None,
-        page: None,
-    };
-    let parts = Parts {
-        rules: rules.to_vec(),
-        declared: None,
-        ledger,
-        past,
-        reader: Reader::new(root.path(), 64),
-        slow: SlowReader::start(root.path(), move |read| answer.send(read).is_ok()).unwrap(),
-        sweep_every: Duration::from_secs(60),
-        watching,
-    };
-    (Watch::new(parts, now), answers)
-}
-
-/// An entry in short; sweeps are for [`Host::sweeps`].
-fn said(what: &What) -> Option<String> {
-    let value = |value: &Option<Value>| value.as_ref().map_or("absent".into(), ToString::to_string);
-    let by = |writer: &Option<Writer>, seen_by: SeenBy| {
-        let who = writer.as_ref().map_or("nobody".into(), |writer| writer.pid.to_string());
-        format!("({who}, {})", seen_by.as_str())
-    };
-    Some(match what {
-        What::Start(_) => "start".into(),
-        What::Sweep(_) => return None,
-        What::Ignored(ignored) => format!("ignored {} {}", ignored.sender, ignored.count),
-        What::Loss(loss) => match loss.count {
-            Some(count) => format!("loss: {count} {}", loss.what),
-            None => format!("loss: {}", loss.what),
-        },
-        What::Deployment(news) => format!("{} {}", news.status.as_str(), news.commit),
-        What::Verdict(verdict) => {
-            let keys = verdict.findings.iter().map(|finding| format!(" {}", finding.key));
-            format!("verdict {} {}{}", verdict.commit, verdict.status.as_str(), keys.collect::<String>())
-        }
-        What::Change(change) => {
-            let under = change.commit.as_ref().map_or(String::new(), |commit| {
-                format!(" {} {commit}", if change.in_window { "in" } else { "under" })
-            });
-            let (key, by) = (&change.key, by(&change.writer, change.seen_by));
-            format!("change {key} {} -> {} {by}{under}", value(&change.previous), value(&change.actual))
-        }
-        What::Touch(touch) => {
-            let (key, by) = (&touch.key, by(&touch.writer, touch.seen_by));
-            format!("touch {key} {} {} x{} {by}", value(&touch.actual), touch.reason.as_str(), touch.writes)
-        }
-        What::Finding(finding) if finding.state == FindingState::Opened => {
-            let Finding { rule, key, actual, expected, writer, seen_by, cause, .. } = &**finding;
-            let by = by(writer, *seen_by);
-            format!("opened {rule}: {key} {} not {expected} {by} {}", value(actual), cause.as_str())
-        }
-        What::Finding(finding) => {
-            format!("healed {}: {} {}", finding.rule, finding.key, value(&finding.actual))
-        }
-    })
-}

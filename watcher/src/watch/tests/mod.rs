@@ -3,11 +3,15 @@
 
 mod baseline;
 mod changes;
+mod coupled;
 mod deployments;
 mod host;
 mod losses;
+mod moving;
+mod mute;
 mod patterns;
 mod quiet;
+mod remedies;
 mod replay;
 mod restarts;
 mod slow;

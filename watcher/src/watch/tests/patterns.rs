@@ -2,7 +2,7 @@
 
 use super::host::{ETH0, ETH1, Host, MTU, NOTHING, SWAPPINESS, expects};
 use crate::{
-    model::{IfAbsent, Pattern, Rule},
+    model::{IfAbsent, Pattern, Phase::Finished, Rule},
     probes::News,
     watch::Input,
 };
@@ -48,6 +48,20 @@ fn a_write_of_a_key_that_no_sweep_has_found_yet_is_a_hint_of_it() {
         lines.iter().any(|line| line.starts_with("opened equal: net.ipv4.conf.eth1.rp_filter 0 not 1")),
         "{lines:?}"
     );
+}
+
+#[test]
+fn a_key_that_could_not_be_read_and_is_gone_is_in_no_verdict() {
+    let mut host = Host::new(&[of_all()], &[(ETH0, "1")]);
+    // It holds more than a value.
+    host.set(ETH1, &"0".repeat(2 << 20));
+    let lines = host.pass(60_000);
+    assert!(lines.iter().any(|line| line.starts_with("loss: ")), "{lines:?}");
+    assert_eq!(host.status().unreadable.len(), 1);
+    host.remove(ETH1);
+    host.pass(60_000);
+    assert_eq!(host.status().unreadable, []);
+    assert_eq!(host.announce(Finished, "aaaaaa"), ["finished aaaaaa", "verdict aaaaaa SYNCED"]);
 }
 
 #[test]

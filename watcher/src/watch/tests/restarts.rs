@@ -37,6 +37,16 @@ fn what_healed_while_nobody_looked_is_healed_at_the_start() {
 }
 
 #[test]
+fn what_a_reboot_undid_was_never_in_force_since_whatever_was_deployed_before() {
+    let mut host = Host::new(&[expects(SWAPPINESS, "60")], &[(SWAPPINESS, "60")]);
+    host.announce(Finished, "aaaaaa");
+    assert_eq!(
+        host.reboot(&[(SWAPPINESS, "30")]),
+        ["opened equal: vm.swappiness 30 not 60 (nobody, sweep) never in force since boot"]
+    );
+}
+
+#[test]
 fn what_departed_within_settle_when_it_was_killed_is_found_by_the_next_start() {
     let mut host = Host::new(&[expects(SWAPPINESS, "60")], &[(SWAPPINESS, "60")]);
     host.write(7, SWAPPINESS, "61");
@@ -53,12 +63,12 @@ fn a_finding_has_the_words_of_its_rule_as_it_is_now() {
 }
 
 #[test]
-fn a_finding_whose_rule_or_key_is_gone_is_healed() {
+fn a_finding_whose_rule_or_key_is_gone_is_over() {
     for rules in [vec![], vec![captures(SWAPPINESS)], vec![expects(MTU, "1500")]] {
         let mut host = departed();
         host.set(MTU, "1500");
         host.rules = rules;
-        assert_eq!(host.restart(), ["healed equal: vm.swappiness absent"]);
+        assert_eq!(host.restart(), ["undeclared equal: vm.swappiness absent"]);
         assert_eq!(host.restart(), NOTHING);
     }
 }

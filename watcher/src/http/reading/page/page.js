@@ -48,6 +48,7 @@ function facts(now) {
     ["Declared keys", String(now.watching.keys)],
     ["Sysctls watched by", now.watching.sysctl],
     ["MTUs watched by", now.watching.link],
+    ["Pressure watched by", now.watching.pressure],
     ["All read", now.last_sweep ? ago(now.last_sweep) : "not yet"],
     ["Losses", String(now.losses)],
     ["Running since", when(now.since)],
@@ -69,7 +70,8 @@ function findings(open, unreadable) {
         ` is ${value(finding.actual)}, expected ${finding.expected}${was}.`),
       make("p", { class: "why" },
         `${cause(finding)[0].toUpperCase()}${cause(finding).slice(1)}, ${commit}, ${by(finding.writer)}. Declared by ${finding.declared_by.file}:${finding.declared_by.line} (rule ${finding.rule}). Open since `,
-        timestamp(finding.opened), "."));
+        timestamp(finding.opened), ".",
+        finding.muted ? ` Muted until ${when(finding.muted.until)}${finding.muted.reason ? `: ${finding.muted.reason}` : ""}.` : ""));
   });
   for (const key of unreadable) items.push(make("li", { class: "warning" }, make("p", { class: "what" }, `${key} cannot be read.`)));
   byId("finding-list").replaceChildren(...items);

@@ -3,7 +3,7 @@
 /** How many events are kept; the server gives no more of the past. */
 export const MOST = 10000;
 
-const KINDS = "start,deployment,verdict,change,touch,finding,loss";
+const KINDS = "start,deployment,verdict,change,touch,finding,remedy,loss";
 
 /** How long to wait before a stream that was refused is tried again, in milliseconds. */
 const AGAIN = 5000;

@@ -84,7 +84,8 @@ export function sentence(event) {
     case "change": {
       const asked = event.requested !== null && event.requested !== event.actual ? ` (${event.requested} was asked for)` : "";
       const writes = event.writes > 1 ? `, ${event.writes} writes` : "";
-      return `${event.key} ${value(event.previous)} → ${value(event.actual)}${asked}${writes}, ${by(event.writer)}, ${under(event)}`;
+      const ours = event.remedies ? ", a remedy of driftd's" : "";
+      return `${event.key} ${value(event.previous)} → ${value(event.actual)}${asked}${writes}, ${by(event.writer)}${ours}, ${under(event)}`;
     }
     case "touch": {
       const writes = event.writes > 1 ? `, ${event.writes} writes` : "";
@@ -93,7 +94,13 @@ export function sentence(event) {
     case "finding":
       return event.state === "opened"
         ? `${event.severity}: ${event.key} is ${value(event.actual)}, expected ${event.expected}; ${cause(event)}, ${by(event.writer)}, ${under(event)}`
-        : `${event.key} is ${value(event.actual)}, expected ${event.expected}`;
+        : event.healing === "no longer declared"
+          ? `${event.key} is no longer declared; expected was ${event.expected}`
+          : `${event.key} is ${value(event.actual)}, expected ${event.expected}`;
+    case "remedy": {
+      const why = event.reason ? `: ${event.reason.split("\n")[0]}` : "";
+      return `${event.remedy} of ${event.key}, ${value(event.previous)} → ${value(event.requested)}: ${event.outcome}${why}`;
+    }
     case "deployment": {
       const of = [event.app, event.environment].filter(Boolean).join(", ");
       return `${short(event.commit)} ${event.status}${of ? ` (${of})` : ""}`;

@@ -19,17 +19,8 @@ fn parsed(body: &str) -> Result<Announcement, String> {
 }
 
 fn plain(body: &str) -> Announcement {
-    Announcement {
-        commit: "a1b2c3".parse().unwrap(),
-        app: None,
-        phase: Phase::Finished,
-        id: None,
-        timestamp: None,
-        environment: None,
-        reference: None,
-        repo: None,
-        digest: Sha256::digest(body).into(),
-    }
+    let digest = Sha256::digest(body).into();
+    Announcement { app: None, digest, ..Announcement::of(Phase::Finished, "a1b2c3") }
 }
 
 #[test]
@@ -102,8 +93,8 @@ fn what_is_not_of_the_form_is_refused_with_its_reason() {
         (r#"{"commit":"a1b2c3","timestamp":1.5}"#, "a whole number of seconds"),
         (r#"{"commit":"a1b2c3","timestamp":1769860800000}"#, "in `timestamp`: `1769860800000`"),
         (r#"{"commit":"a1b2c3","timestamp":18446744073709551615}"#, "in `timestamp`"),
-        (r#"{"commit":"a1b2c3","declared":{"vm.swappiness":10}}"#, "`declared` came with the message"),
-        (r#"{"commit":"a1b2c3","declared":null}"#, "`declared` came with the message"),
+        (r#"{"commit":"a1b2c3","declared":null}"#, "invalid type: null, expected a map of keys and values"),
+        (r#"{"commit":"a1b2c3","declared":[1]}"#, "expected a map of keys and values"),
         (r#"{"commit":"a1b2c3","app":"a\u001b[2Jb"}"#, "`app` has a control character"),
         (r#"{"commit":"a1b2c3","ref":"a\nb"}"#, "`ref` has a control character"),
         ("{\"commit\":\"a1b2c3\",\"app\":\"\u{1b}\"}", "control character"),
@@ -126,6 +117,60 @@ fn what_is_not_of_the_form_is_refused_with_its_reason() {
     check_refused(&format!(r#"{{"commit":"{long}"}}"#), "in `commit`");
     check_refused(&format!(r#"{{"commit":{{"{long}":1}}}}"#), "invalid type: map");
     check_refused(&format!(r#"{{"commit":"a1b2c3","x":{}"#, "[".repeat(100_000)), "EOF");
+}
+
+#[test]
+fn values_are_read_in_their_order_by_every_spelling_of_their_keys() {
+    let body = r#"{"commit":"a1b2c3","declared":{"vm/swappiness":10,"/sys/class/net/eth0/mtu":"1500",
+        "net.ipv4.tcp_rmem":"4096\t131072 6291456","kernel.hostname":"a  b","kernel.printk":-1}}"#;
+    let declared = parsed(body).unwrap().declared.unwrap();
+    let told: Vec<String> = declared.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let wanted = [
+        "vm.swappiness=10",
+        "link.eth0.mtu=1500",
+        "net.ipv4.tcp_rmem=4096\t131072 6291456",
+        "kernel.hostname=a  b",
+        "kernel.printk=-1",
+    ];
+    assert_eq!(told, wanted);
+    // None is something else than nothing said: only who may declare says it.
+    assert_eq!(parsed(r#"{"commit":"a1b2c3","declared":{}}"#).unwrap().declared.as_deref(), Some(&[][..]));
+}
+
+#[test]
+fn what_is_no_value_of_a_key_is_refused_with_all_of_the_message() {
+    for (declared, wanted) in [
+        (r#""swappiness":1"#, "in `declared`: `swappiness`: a sysctl has at least two components"),
+        (r#""/etc/shadow":"x""#, "in `declared`: `/etc/shadow`: files below /proc/sys and /sys"),
+        (r#""net.ipv4.conf.*.rp_filter":1"#, "keys that are written out, and no pattern"),
+        (r#""net.ipv4.conf.eth[01].rp_filter":1"#, "keys that are written out, and no pattern"),
+        (r#""net.ipv4.tcp_fastopen_key":"0-0-0-0""#, "a secret is declared by a file of the host"),
+        (r#""kernel.core_pattern":"|/bin/x %p""#, "what names a program is declared by a file of the host"),
+        (r#""/sys/kernel/uevent_helper":"/x""#, "what names a program"),
+        (r#""/sys/firmware/efi/efivars/x":"1""#, "of /sys a message declares files of block, class"),
+        (r#""vm.swappiness":1.5"#, "neither a text nor a whole number"),
+        (r#""vm.swappiness":{"expect":1,"remedy":"revert"}"#, "neither a text nor a whole number"),
+        (r#""vm.swappiness":[1,2]"#, "neither a text nor a whole number"),
+        (r#""vm.swappiness":true"#, "neither a text nor a whole number"),
+        (r#""vm.swappiness":null"#, "neither a text nor a whole number"),
+        (r#""vm.swappiness":"1\n2""#, "a control character"),
+        (r#""vm.swappiness":1,"vm/swappiness":1"#, "`vm/swappiness` is there twice"),
+        (r#""vm.swappiness":1,"vm.swappiness":1"#, "`vm.swappiness` is there twice"),
+        (r#""\u001b[2J":1"#, "in `declared`"),
+        (r#""a":1,"b":1,"c":1,"d":1,"e":1,"f":1,"g":1"#, "; and 2 more"),
+    ] {
+        check_refused(&format!(r#"{{"commit":"a1b2c3","declared":{{{declared}}}}}"#), wanted);
+    }
+    let long = "1".repeat(4097);
+    check_refused(
+        &format!(r#"{{"commit":"a1b2c3","declared":{{"vm.swappiness":"{long}"}}}}"#),
+        "more than 4096 characters",
+    );
+    let many: Vec<String> = (0..10_001).map(|number| format!(r#""vm.key{number}":1"#)).collect();
+    check_refused(
+        &format!(r#"{{"commit":"a1b2c3","declared":{{{}}}}}"#, many.join(",")),
+        "more than 10000 values in `declared`",
+    );
 }
 
 proptest! {

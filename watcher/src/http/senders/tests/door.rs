@@ -55,6 +55,25 @@ fn each_sender_has_a_path_of_its_own_and_there_is_no_other() {
 }
 
 #[test]
+fn a_deployment_status_that_a_driftd_set_is_no_deploy_that_failed() {
+    let (_dir, door) = built("\n  senders:\n    github: { secrets: DIR/secret }\n");
+    let mut event: serde_json::Value = serde_json::from_slice(STATUS).unwrap();
+    event["deployment_status"]["state"] = "failure".into();
+    let theirs = serde_json::to_vec(&event).unwrap();
+    event["deployment_status"]["description"] = "driftd on db-01: 1 of 3 keys depart".into();
+    let ours = serde_json::to_vec(&event).unwrap();
+    let path = "/webhook/gitops";
+    check(&door, path, &[github(), proof(HUB, &theirs)], &theirs, "failed f95f852b");
+    check(
+        &door,
+        path,
+        &[github(), proof(HUB, &ours)],
+        &ours,
+        "ignored: a driftd set the deployment's status",
+    );
+}
+
+#[test]
 fn a_sender_that_is_not_configured_is_told_so_and_not_let_in() {
     let (_dir, door) = built("\n  secrets: DIR/secret\n");
     check(&door, "/webhook/gitops", &[proof(HUB, BODY)], BODY, "finished a1b2c3");

@@ -1,5 +1,7 @@
 //! Every request is counted under what became of it.
 
+use strum::VariantArray;
+
 use super::{
     super::super::outcomes::{Outcome, Reason},
     *,
@@ -7,7 +9,7 @@ use super::{
 
 /// What was counted since the start, by word.
 fn counted(listener: &Listener) -> String {
-    let all = Outcome::SERVED.into_iter().chain(Reason::ALL.map(Outcome::Refused));
+    let all = Outcome::SERVED.into_iter().chain(Reason::VARIANTS.iter().copied().map(Outcome::Refused));
     let counts = all.map(|outcome| (outcome.as_str(), listener.outcomes.of(outcome)));
     counts.filter(|(_, count)| *count > 0).map(|(word, count)| format!("{word} {count} ")).collect()
 }

@@ -2,9 +2,14 @@
 
 /// A name, or many of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamePattern(pub(super) Box<str>);
+pub struct NamePattern(Box<str>);
 
 impl NamePattern {
+    /// The pattern of a text.
+    pub fn new(text: &str) -> NamePattern {
+        NamePattern(text.into())
+    }
+
     /// Whether a name is one of these. The case counts; `*` passes over a `/` as well.
     pub fn matches(&self, name: &str) -> bool {
         let mut parts = self.0.split('*');

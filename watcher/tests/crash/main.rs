@@ -11,6 +11,8 @@
     reason = "a test that cannot go on says so and stops; what is no test by name is its harness"
 )]
 
+mod sink;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     env, fs,
@@ -28,6 +30,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use rusqlite::Connection;
 use serde_json::Value;
 use sha2::Sha256;
+
+use self::sink::Sink;
 
 /// How often it is killed where nobody says: `cargo xtask crash` says it by `DRIFTD_KILLS`.
 const KILLS: usize = 12;
@@ -83,6 +87,8 @@ struct Host {
     told: BTreeMap<i64, Value>,
     /// Entries that were told more than once.
     again: usize,
+    /// A sink outside.
+    sink: Sink,
 }
 
 /// A running daemon.
@@ -111,6 +117,7 @@ impl Host {
             acknowledged: BTreeMap::new(),
             told: BTreeMap::new(),
             again: 0,
+            sink: Sink::open(),
         }
     }
 
@@ -122,6 +129,10 @@ impl Host {
         Connection::open(self.path("state/driftd.db")).unwrap()
     }
 
+    fn waiting(&self) -> i64 {
+        self.store().query_row("SELECT count(*) FROM messages", [], |row| row.get(0)).unwrap()
+    }
+
     fn start(&mut self) -> Daemon {
         self.ostype = ["Linux", "Plan9"][self.random.below(2)];
         let at = self.dir.path().display();
@@ -131,8 +142,10 @@ impl Host {
              drift_rules:\n\
              \x20 domain: {{ keys: kernel.domainname, expect: a, settle: 0ms }}\n\
              \x20 system: {{ keys: kernel.ostype, expect: {}, settle: 0ms }}\n\
-             \x20 short: {DOMAIN}\n",
-            self.ostype
+             \x20 short: {DOMAIN}\n\
+             alerts:\n\x20 sinks:\n\
+             \x20   outside: {{ sink: webhook, url: \"http://127.0.0.1:{}/\", timeout: 1s, flapping: told }}\n",
+            self.ostype, self.sink.port
         );
         fs::write(self.path("driftd.yaml"), config).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_driftd"))
@@ -197,18 +210,31 @@ impl Host {
     fn last_round(&mut self) {
         let mut daemon = self.start();
         let deadline = Instant::now() + LIMIT;
-        // The first sweep has read everything; its line comes after what earlier runs left.
-        let mut swept = false;
-        while !swept {
-            let line = daemon.lines.recv_timeout(deadline - Instant::now()).expect("driftd looks at all");
-            swept = line.contains(r#""kind":"sweep""#)
-                && line.contains(r#""reason":"start""#)
-                && daemon.webhook.is_some();
+        // The first sweep has read everything; its line comes after what earlier runs left. Where a run was killed before
+        // its start and its sweep were told, these come first, and at its webhook nobody is any more.
+        let mut answered = false;
+        while !answered {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = daemon.lines.recv_timeout(left).expect("driftd looks at all, and answers the last");
             self.take(&mut daemon, &line);
+            let swept = line.contains(r#""kind":"sweep""#) && line.contains(r#""reason":"start""#);
+            if let Some(webhook) = daemon.webhook.clone().filter(|_| swept) {
+                self.deliver(&webhook);
+                answered = self.unanswered.is_none();
+            }
         }
-        let webhook = daemon.webhook.clone().unwrap();
-        self.deliver(&webhook);
-        assert_eq!(self.unanswered, None, "the last is answered");
+        // What is sent is marked: the store says when nothing waits any more. However much it is, it becomes less.
+        let (mut left, mut progress) = (self.waiting(), Instant::now());
+        while left > 0 && progress.elapsed() < LIMIT {
+            while let Ok(line) = daemon.lines.recv_timeout(Duration::from_millis(20)) {
+                self.take(&mut daemon, &line);
+            }
+            let now = self.waiting();
+            if now < left {
+                (left, progress) = (now, Instant::now());
+            }
+        }
+        assert_eq!(self.waiting(), 0, "messages that no sink took");
         let pid = rustix::process::Pid::from_child(&daemon.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.end(daemon);
@@ -284,8 +310,9 @@ impl Host {
         assert_eq!(untold, 0);
         self.check_deployments(&db, &entries);
         self.check_findings(&db, &entries);
+        let sent_again = self.sink.check(&db, &entries);
         println!(
-            "{kills} kills: {} deployments, {} entries, {} told again under their number",
+            "{kills} kills: {} deployments, {} entries, {} told again under their number, {sent_again} sent again",
             self.acknowledged.len(),
             entries.len(),
             self.again

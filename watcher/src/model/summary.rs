@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::model::{Finding, Revision, Status, VerdictStatus};
+use super::{Finding, Revision, Status, VerdictStatus};
 
 /// The gitops-status JSON: the six fields of the form, then ours.
 #[derive(Debug, Serialize)]
