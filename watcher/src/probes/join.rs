@@ -114,16 +114,22 @@ impl Join {
         }
     }
 
-    /// Tells of changes of an MTU that have been under way for `patience`, and leaves their result for later: what
-    /// rtnetlink said of them meanwhile would be told without a writer otherwise.
-    pub fn hurry(&mut self, patience: Duration, now: Boottime, hints: &mut Vec<Hint>) {
+    /// Tells of the wanted writes that have been under way for `patience`, and leaves their result for later: what was seen of
+    /// them meanwhile would be told without a writer otherwise.
+    pub fn hurry(
+        &mut self,
+        patience: Duration,
+        now: Boottime,
+        hints: &mut Vec<Hint>,
+        is_wanted: impl Fn(&Write) -> bool,
+    ) {
         for at in 0..self.order.len() {
             let Some((since, call)) = self.order.get(at) else { return };
             if now.since(*since) < patience {
                 return;
             }
             let call = *call;
-            if self.waiting.get(&call).is_some_and(|hint| matches!(hint.write, Write::Mtu(_)))
+            if self.waiting.get(&call).is_some_and(|hint| is_wanted(&hint.write))
                 && let Some(hint) = self.waiting.remove(&call)
             {
                 hints.push(hint.clone());

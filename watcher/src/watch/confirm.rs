@@ -31,6 +31,9 @@ impl Watch {
             Ok(value) => value,
             Err(error) => return self.unreadable(at, &error, now),
         };
+        if self.doubt(at, value.as_ref(), pin) {
+            return;
+        }
         let Some(tracked) = self.keys.get_mut(at) else { return };
         tracked.unreadable = false;
         // Not there at first, and there now: it came late.

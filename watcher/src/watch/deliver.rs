@@ -12,8 +12,8 @@ use crate::{
     http::Delivery,
     judge::State,
     model::{
-        Boottime, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now, Receipt,
-        Revision, Rule, SweepReason, Values, Verdict, VerdictStatus, What,
+        Boottime, Delivered, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now,
+        Receipt, Revision, Rule, SweepReason, Values, Verdict, VerdictStatus, What,
     },
 };
 
@@ -37,6 +37,28 @@ struct Pending {
     waiting: Vec<oneshot::Sender<Verdict>>,
 }
 
+/// What moved the ledger, and is told when all is known of the time until then.
+pub enum Moved {
+    /// A message that was taken.
+    By(Box<Message>),
+    /// The time-out of a window.
+    TimedOut(Deployment),
+}
+
+/// A message that was taken.
+pub struct Message {
+    deployment: Deployment,
+    status: DeploymentStatus,
+    /// The window that it closed.
+    window: Option<DeploymentId>,
+    reread: Option<Reread>,
+    credential: Box<str>,
+    /// What is remembered of it, so that it is a retry when it comes again.
+    remembered: Option<Delivered>,
+    reply: oneshot::Sender<Receipt>,
+    verdict: Option<oneshot::Sender<Verdict>>,
+}
+
 impl Watch {
     pub(super) fn delivered(&mut self, delivery: Delivery, reread: Option<Reread>, now: Now) {
         let Delivery { announcement, credential, reply, verdict } = delivery;
@@ -46,11 +68,12 @@ impl Watch {
         let last = self.ledger.last_delivered().cloned();
         let outcome = self.ledger.announce(&announcement, id, now);
         // What is remembered is written down, also where it moved nothing: it is a retry after a restart too.
-        if let Some(delivered) = self.ledger.last_delivered().filter(|new| Some(*new) != last.as_ref()) {
-            self.batch.delivered.push(delivered.clone());
-        }
-        let receipt = match outcome {
-            Outcome::Refused(refusal) => return drop(reply.send(Receipt::Refused(refusal))),
+        let remembered = self.ledger.last_delivered().filter(|new| Some(*new) != last.as_ref()).cloned();
+        let (deployment, status) = match outcome {
+            Outcome::Refused(refusal) => {
+                self.batch.delivered.extend(remembered);
+                return drop(reply.send(Receipt::Refused(refusal)));
+            }
             Outcome::Known(id) => {
                 // One that is no longer in force is answered with how things are now, as every retry is.
                 let known = Deployment {
@@ -64,55 +87,65 @@ impl Watch {
                     announced: false,
                 };
                 self.owe_verdict(&known, false, verdict);
-                Receipt::Known(id)
+                self.batch.delivered.extend(remembered);
+                self.batch.deliverers.push((id.clone(), credential));
+                return self.reply(reply, Receipt::Known(id));
             }
-            Outcome::Started(deployment) => {
-                // What drifted before the deploy is found before it.
-                self.sweep_under(&before, SweepReason::Deployment, now);
-                self.forget_window(&deployment.id);
-                self.take_message(&deployment, DeploymentStatus::Started, now);
-                Receipt::Accepted(deployment.id)
-            }
-            Outcome::Finished(deployment) => {
-                self.end_window(&before, now);
-                self.take_message(&deployment, DeploymentStatus::Finished, now);
-                self.batch.declared.push((deployment.id.clone(), deployment.declared.clone()));
-                if let Some(reread) = reread {
-                    self.take_baseline(reread, Some(&deployment.id), now);
-                }
-                self.owe_verdict(&deployment, true, verdict);
-                self.capture(&deployment.commit, window.as_ref());
-                self.begin_anew(true);
-                self.sweep(SweepReason::Deployment, now);
-                Receipt::Accepted(deployment.id)
-            }
-            Outcome::Failed(deployment) => {
-                self.end_window(&before, now);
-                self.take_message(&deployment, DeploymentStatus::Failed, now);
-                self.sweep(SweepReason::Deployment, now);
-                Receipt::Accepted(deployment.id)
-            }
+            Outcome::Started(deployment) => (deployment, DeploymentStatus::Started),
+            Outcome::Finished(deployment) => (deployment, DeploymentStatus::Finished),
+            Outcome::Failed(deployment) => (deployment, DeploymentStatus::Failed),
         };
-        if let Receipt::Accepted(deployment) | Receipt::Known(deployment) = &receipt {
-            self.batch.deliverers.push((deployment.clone(), credential));
+        // What drifted before the deploy is found before it, and what changed in a window and no probe told at its end.
+        if status == DeploymentStatus::Started || before.in_window {
+            self.sweep_under(&before, SweepReason::Deployment, now);
         }
-        // Nothing is answered that is not durable.
+        let message = Message { deployment, status, window, reread, credential, remembered, reply, verdict };
+        self.after_doubts(Moved::By(Box::new(message)), now);
+    }
+
+    /// Answers when it is durable.
+    fn reply(&mut self, reply: oneshot::Sender<Receipt>, receipt: Receipt) {
         self.batch.done.push(Box::new(move |durable| {
             let _ = reply.send(if durable { receipt } else { Receipt::NotRecorded });
         }));
     }
 
-    pub(super) fn window_timed_out(&mut self, deployment: &Deployment, before: &Pin, now: Now) {
-        self.end_window(before, now);
-        self.tell(now, What::Deployment(deployment.news(DeploymentStatus::TimedOut)));
-        self.sweep(SweepReason::Deployment, now);
-    }
-
-    /// What changed in a window and no probe told is found in it: the last moment for that is its end.
-    fn end_window(&mut self, before: &Pin, now: Now) {
+    pub(super) fn window_timed_out(&mut self, deployment: Deployment, before: &Pin, now: Now) {
         if before.in_window {
             self.sweep_under(before, SweepReason::Deployment, now);
         }
+        self.after_doubts(Moved::TimedOut(deployment), now);
+    }
+
+    /// Takes what moved the ledger: all is known of the time until then.
+    pub(super) fn take_moved(&mut self, moved: Moved, now: Now) {
+        let message = match moved {
+            Moved::By(message) => *message,
+            Moved::TimedOut(deployment) => {
+                self.tell(now, What::Deployment(deployment.news(DeploymentStatus::TimedOut)));
+                return self.sweep(SweepReason::Deployment, now);
+            }
+        };
+        let Message { deployment, status, window, reread, credential, remembered, reply, verdict } = message;
+        if status == DeploymentStatus::Started {
+            self.forget_window(&deployment.id);
+        }
+        self.take_message(&deployment, status, now);
+        if status == DeploymentStatus::Finished {
+            self.batch.declared.push((deployment.id.clone(), deployment.declared.clone()));
+            if let Some(reread) = reread {
+                self.take_baseline(reread, Some(&deployment.id), now);
+            }
+            self.owe_verdict(&deployment, true, verdict);
+            self.capture(&deployment.commit, window.as_ref());
+            self.begin_anew(true);
+        }
+        if status != DeploymentStatus::Started {
+            self.sweep(SweepReason::Deployment, now);
+        }
+        self.batch.delivered.extend(remembered);
+        self.batch.deliverers.push((deployment.id.clone(), credential));
+        self.reply(reply, Receipt::Accepted(deployment.id));
     }
 
     fn take_message(&mut self, deployment: &Deployment, status: DeploymentStatus, now: Now) {
@@ -153,7 +186,11 @@ impl Watch {
 
     /// Gives the verdicts that can be given: all is read, and nothing that was just written has yet to settle.
     pub(super) fn give_verdicts(&mut self, now: Now) {
-        if self.verdicts.pending.is_empty() || self.sweep.is_some() || self.is_settling(now.boot) {
+        if self.verdicts.pending.is_empty()
+            || self.sweep.is_some()
+            || self.is_in_doubt()
+            || self.is_settling(now.boot)
+        {
             return;
         }
         let findings = self.findings();

@@ -22,6 +22,8 @@ pub struct Hints {
     uncounted: u64,
     /// How long was last waited for a write that was announced.
     pause: Duration,
+    /// The last call that was taken into account while it was under way: its result is no further write.
+    early: Option<(u32, Boottime)>,
 }
 
 /// What a reading showed.
@@ -83,9 +85,27 @@ impl Hints {
         self.waiting.is_empty() && self.uncounted == 0
     }
 
-    /// Takes a hint; it waits for the next reading.
+    /// Whether somebody asked for this value, and the kernel took it or may take it yet.
+    pub fn explain_exactly(&self, key: &Key, value: &Value) -> bool {
+        let taken = |hint: &&Hint| hint.result.is_none_or(|result| result >= 0);
+        self.waiting.iter().filter(taken).any(|hint| requested(key, hint).as_ref() == Some(value))
+    }
+
+    /// Takes a hint; it waits for the next reading. What is told of a call again, with its result, takes the place of what
+    /// was told while it was under way.
     pub fn push(&mut self, hint: Hint) {
         self.pause = Duration::ZERO;
+        if hint.result.is_some() {
+            if self.early.is_some() && self.early == call(&hint) {
+                self.early = None;
+                return;
+            }
+            let same = |told: &&mut Hint| told.result.is_none() && call(told) == call(&hint);
+            if let Some(told) = self.waiting.iter_mut().find(same) {
+                *told = hint;
+                return;
+            }
+        }
         if self.waiting.len() >= HINTS {
             // The newest says what should be in force now; the one it replaces is still counted.
             self.waiting.pop();
@@ -115,6 +135,7 @@ impl Hints {
         let (mut waiting, mut recheck) = (Vec::new(), false);
         let namespaced = key.may_be_namespaced();
         for (at, hint) in hints.into_iter().enumerate() {
+            let is_early = hint.result.is_none();
             let asked = requested(&hint);
             let later_restored = last_effective.is_some_and(|last| at < last);
             let reason = match hint.result {
@@ -138,6 +159,9 @@ impl Hints {
                 // Or another namespace's: nothing of the host's was touched.
                 None => continue,
             };
+            if is_early {
+                self.early = call(&hint).or(self.early);
+            }
             match reason {
                 None => explained.writes += 1,
                 // Another namespace's, for all we know: it is not for the host's record.
@@ -170,6 +194,11 @@ impl Hints {
         }
         explained
     }
+}
+
+/// Which call a hint tells of.
+fn call(hint: &Hint) -> Option<(u32, Boottime)> {
+    hint.writer.as_ref().map(|writer| (writer.tid, hint.time))
 }
 
 /// What a hint says was asked for. The whole line is written; of it a column is one word, or none where the line is

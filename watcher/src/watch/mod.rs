@@ -8,6 +8,7 @@ mod confirm;
 mod coupled;
 mod declare;
 mod deliver;
+mod doubt;
 mod hints;
 mod links;
 mod losses;
@@ -37,6 +38,7 @@ pub use remedy::NO_RIGHT;
 
 use self::{
     deliver::Verdicts,
+    doubt::Doubts,
     losses::Losses,
     remedy::Remedies,
     sweep::RunningSweep,
@@ -88,6 +90,8 @@ pub enum Input {
     Asked(Asked),
     /// What became of the write in hand.
     Applied(Applied),
+    /// The probes were heard, because something is in doubt ([`Watch::is_in_doubt`]).
+    Heard,
     /// A moment has come that [`Watch::deadline`] named.
     Tick,
 }
@@ -137,6 +141,7 @@ pub struct Watch {
     timers: BTreeSet<(Boottime, usize)>,
     ledger: Ledger,
     verdicts: Verdicts,
+    doubts: Doubts,
     touches: Touches,
     remedies: Remedies,
     passed: Passed,
@@ -202,6 +207,7 @@ impl Watch {
             timers: BTreeSet::new(),
             ledger,
             verdicts: Verdicts::default(),
+            doubts: Doubts::default(),
             touches: Touches::default(),
             remedies: Remedies::new(hand),
             passed: Passed::default(),
@@ -342,6 +348,7 @@ impl Watch {
             Input::Query(query) => self.answer(query),
             Input::Asked(asked) => self.asked(asked, now),
             Input::Applied(applied) => self.applied(applied, now),
+            Input::Heard => self.heard(now),
             Input::Tick => {}
         }
         self.due(now);
@@ -404,7 +411,7 @@ impl Watch {
         }
         let mut pin = self.ledger.pin();
         while let Some(deployment) = self.ledger.time_out(now.boot) {
-            self.window_timed_out(&deployment, &pin, now);
+            self.window_timed_out(deployment, &pin, now);
             pin = self.ledger.pin();
         }
         self.sweep_losses_if_due(now);

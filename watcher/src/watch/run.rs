@@ -1,6 +1,7 @@
 //! What can happen becomes an [`Input`]: one `select!` over all sources, and the loop around [`Watch::handle`].
 
 use std::{
+    collections::VecDeque,
     future::pending,
     os::fd::{AsRawFd, OwnedFd},
     path::Path,
@@ -16,7 +17,7 @@ use super::{Counts, InForce, Input, Reread, Watch, links::AFTER_NETLINK};
 use crate::{
     http::{Asked, Posted, Query},
     kernel::{Answer, Units, login_uid, now},
-    model::Boottime,
+    model::{Boottime, Write},
     probes::{self, Canary, Counter, Join, Links, Loaded, Triggers},
     remedy::Applied,
     store::{Batch, Work},
@@ -84,9 +85,9 @@ pub async fn run(
     end: impl Future<Output = &'static str>,
 ) -> Watch {
     tokio::pin!(end);
-    let mut inputs = vec![Input::Tick];
+    let mut inputs = VecDeque::from([Input::Tick]);
     loop {
-        for mut input in inputs {
+        while let Some(mut input) = inputs.pop_front() {
             sources.attribute(&mut input);
             let batch = watch.handle(input, now());
             if let Some(interest) = watch.moved_interest() {
@@ -104,13 +105,14 @@ pub async fn run(
                     return watch;
                 }
             }
+            sources.hear_again(&watch, &mut inputs);
         }
         inputs = tokio::select! {
             signal = &mut end => {
                 tracing::info!("{signal}: stopping");
                 return watch;
             }
-            inputs = sources.next(&watch) => inputs,
+            inputs = sources.next(&watch) => inputs.into(),
         };
     }
 }
@@ -128,9 +130,11 @@ pub async fn drain(mut watch: Watch, sources: &mut Sources, store: &mpsc::Sender
         inputs.extend(sources.last());
         inputs.push(Input::Applied(applied));
     }
-    for mut input in inputs {
+    let mut inputs = VecDeque::from(inputs);
+    while let Some(mut input) = inputs.pop_front() {
         sources.attribute(&mut input);
         record(store, watch.handle(input, now())).await;
+        sources.hear_again(&watch, &mut inputs);
     }
     record(store, watch.stop(now())).await;
 }
@@ -145,6 +149,22 @@ impl Sources {
     /// What the programs in the kernel have said and was not taken yet.
     fn last(&mut self) -> Vec<Input> {
         taken(&mut self.ring, &mut self.join)
+    }
+
+    /// Where a reading is in doubt, hears the programs before anything else: whoever wrote may be about to return from it.
+    fn hear_again(&mut self, watch: &Watch, inputs: &mut VecDeque<Input>) {
+        if !watch.is_in_doubt() {
+            return;
+        }
+        std::thread::yield_now();
+        let mut said = followed_by(taken(&mut self.ring, &mut self.join), Input::Heard);
+        let overdue = watch.overdue_writes();
+        let mut hints = Vec::new();
+        self.join.hurry(Duration::ZERO, now().boot, &mut hints, |write| overdue.contains(write));
+        if !hints.is_empty() {
+            said.insert(0, Input::Hints(hints));
+        }
+        said.into_iter().rev().for_each(|input| inputs.push_front(input));
     }
 
     /// Says of each writer to which unit it belongs: at once, because it may be gone soon.
@@ -237,7 +257,8 @@ impl Sources {
             () = at(deadline) => {
                 let mut inputs = self.heard(watch.is_sweep_due(now().boot));
                 let mut hints = Vec::new();
-                self.join.hurry(AFTER_NETLINK / 2, now().boot, &mut hints);
+                let is_mtu = |write: &Write| matches!(write, Write::Mtu(_));
+                self.join.hurry(AFTER_NETLINK / 2, now().boot, &mut hints, is_mtu);
                 if !hints.is_empty() {
                     inputs.push(Input::Hints(hints));
                 }

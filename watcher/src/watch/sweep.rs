@@ -29,6 +29,10 @@ impl Watch {
             }
             return;
         }
+        // In doubt: it is read when the probes were heard.
+        if tracked.asked_under.is_some() {
+            return;
+        }
         if let Some(value) = tracked.at_rest()
             && self.reader.still_has(&tracked.key, value)
         {
@@ -67,7 +71,7 @@ impl Watch {
     }
 
     pub(super) fn end_sweep(&mut self, now: Now) {
-        if self.slow.is_waited_for() {
+        if self.slow.is_waited_for() || self.is_in_doubt() {
             return;
         }
         let Some(sweep) = self.sweep.take() else { return };

@@ -37,7 +37,7 @@ pub struct Tracked {
     pub mover: Option<Box<Mover>>,
     /// The deployment in whose window it last changed.
     pub changed_in: Option<DeploymentId>,
-    /// What held when it was asked of the slow reader: its answer tells of the time before.
+    /// What held when it was asked of the slow reader, or its reading was in doubt: the answer tells of the time before.
     pub asked_under: Option<Pin>,
     /// Whether it was told that it cannot be read.
     pub unreadable: bool,
@@ -189,6 +189,11 @@ impl Tracked {
     pub fn is_other_than_captured(&self, value: Option<&Value>) -> bool {
         let captured = self.checks.iter().filter_map(|check| check.captured.as_deref());
         captured.into_iter().any(|captured| Some(&captured.value) != value)
+    }
+
+    /// Whether somebody is known to have written this value.
+    pub fn is_explained(&self, value: &Value) -> bool {
+        self.mover.is_some() || self.hints.explain_exactly(&self.key, value)
     }
 
     /// Takes a hint; it waits for the next reading.

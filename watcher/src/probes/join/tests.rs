@@ -161,10 +161,11 @@ fn a_change_of_an_mtu_is_told_in_a_hurry_and_again_with_its_result() {
     let patience = Duration::from_millis(25);
     join.take(&mtu(1, 5, b"eth0"), at(0), &mut hints);
     join.take(&enter(2, 6, b"swappiness"), at(0), &mut hints);
-    join.hurry(patience, at(24), &mut hints);
+    let is_mtu = |write: &Write| matches!(write, Write::Mtu(_));
+    join.hurry(patience, at(24), &mut hints, is_mtu);
     assert_eq!(hints, []);
-    join.hurry(patience, at(25), &mut hints);
-    join.hurry(patience, at(26), &mut hints);
+    join.hurry(patience, at(25), &mut hints, is_mtu);
+    join.hurry(patience, at(26), &mut hints, is_mtu);
     join.take(&mtu_back(1, 5), at(27), &mut hints);
     let eth0 = Write::Mtu("eth0".into());
     assert_eq!(told(&hints), [(&eth0, None), (&eth0, Some(0))]);

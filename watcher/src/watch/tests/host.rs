@@ -6,7 +6,7 @@ mod runs;
 mod said;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     fs,
     sync::{Arc, mpsc::Receiver},
     time::Duration,
@@ -97,7 +97,11 @@ pub struct Host {
     pub sees_itself: bool,
     announced: u32,
     link_hook: bool,
+    /// What happens, and is said by the probes, while something is in doubt.
+    meanwhile: VecDeque<Meanwhile>,
 }
+
+type Meanwhile = Box<dyn FnOnce(&Host) -> Vec<Hint>>;
 
 impl Host {
     /// Where the file of a key is.
@@ -144,6 +148,16 @@ impl Host {
         self.set(key, value);
         let hint = self.hint(pid, key, value, value.len() as i64);
         self.hints(&[hint])
+    }
+
+    /// The next time something is in doubt, this happens, and these hints come.
+    pub fn meanwhile(&mut self, happens: impl FnOnce(&Host) -> Vec<Hint> + 'static) {
+        self.meanwhile.push_back(Box::new(happens));
+    }
+
+    /// Whether all of that happened.
+    pub fn all_happened(&self) -> bool {
+        self.meanwhile.is_empty()
     }
 
     /// Hints come.
@@ -245,9 +259,18 @@ impl Host {
         lines
     }
 
+    /// One input; while something is in doubt, what the probes say next.
     fn record_input(&mut self, input: Input) -> Vec<String> {
         let batch = self.watch.handle(input, self.now);
-        self.record(batch)
+        let mut lines = self.record(batch);
+        while self.watch.is_in_doubt() {
+            let hints = self.meanwhile.pop_front().map_or(Vec::new(), |meanwhile| meanwhile(self));
+            for input in [Input::Hints(hints), Input::Heard] {
+                let batch = self.watch.handle(input, self.now);
+                lines.extend(self.record(batch));
+            }
+        }
+        lines
     }
 
     /// Somebody asks for a remedy; what he is told, where that is known at once.
@@ -266,8 +289,7 @@ impl Host {
 
     /// One input. What was asked of the slow reader is answered at the same moment, unless that is done by hand.
     pub fn handle(&mut self, input: Input) -> Vec<String> {
-        let batch = self.watch.handle(input, self.now);
-        let mut lines = self.record(batch);
+        let mut lines = self.record_input(input);
         assert!(self.watch.deadline() > self.now.boot, "the loop would spin");
         while !self.by_hand && self.watch.slow.is_waited_for() {
             lines.extend(self.answer());

@@ -5,6 +5,7 @@ mod baseline;
 mod changes;
 mod coupled;
 mod deployments;
+mod doubts;
 mod host;
 mod losses;
 mod moving;

@@ -1,7 +1,7 @@
 //! The runs of the daemon: the first, the one after a stop, a kill or a reboot, and what the store holds between them.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::mpsc::{Receiver, channel, sync_channel},
     time::Duration,
 };
@@ -55,6 +55,7 @@ impl Host {
             sees_itself: false,
             announced: 0,
             link_hook: false,
+            meanwhile: VecDeque::new(),
         };
         values.iter().for_each(|(key, value)| host.set(key, value));
         host
