@@ -28,7 +28,7 @@ use crate::{
     http::{Asked, Asking, Pages, Posted, Query, Question, Reading, StatusSocket, Webhook},
     kernel::{self, Answer, SlowReader},
     model::{Entry, Loss, Now, Started, Values, What},
-    probes::{self, Join, LinkPlan, Links, Plan, PressurePlan, Triggers},
+    probes::{self, Devices, Join, LinkPlan, Links, Plan, PressurePlan, Triggers},
     remedy::{Applied, Hand},
     sources::{Declared, Repositories, Wanted},
     store::{self, Batch, Begun, Past, Reader, Work},
@@ -190,6 +190,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         canary: probing.canary,
         units: kernel::Units::new(Path::new("/")),
         triggers: Triggers::new(Path::new("/"), probing.plan.pressure == PressurePlan::Psi),
+        devices: listen_to_devices(&probing.plan),
         links: links.map(Source::new).transpose().context("cannot wait for rtnetlink")?,
         arrivals: arrival_inbox,
         queries: query_inbox,
@@ -340,6 +341,15 @@ fn listen(plan: &mut Plan, wanted: crate::model::Probes) -> anyhow::Result<Optio
             Ok(None)
         }
     }
+}
+
+/// The kernel's word of modules and devices, where it is not all left to the sweep.
+fn listen_to_devices(plan: &Plan) -> Option<Source<Devices>> {
+    let devices = plan.netlink.then(|| Devices::listen().and_then(Source::new)).transpose();
+    devices.unwrap_or_else(|error| {
+        tracing::warn!("modules and devices that come are found by the sweep only: {error}");
+        None
+    })
 }
 
 fn started(plan: &Plan, webhook: Option<String>) -> Started {

@@ -154,6 +154,9 @@ fn text(detail: &Detail, screen: Screen) -> String {
         seconds(judged.time)
     );
     let _ = writeln!(text, "  {:<12} {}", "verdict", screen.paint(tone, &verdict));
+    for why in judged.verdict.broken.iter().flat_map(|why| why.lines()) {
+        let _ = writeln!(text, "  {:<12} {}", "", screen.paint(Tone::Odd, &clean(why)));
+    }
     if !judged.snapshot.is_empty() {
         text.push_str("\nat the verdict\n");
         text.push_str(&snapshot(judged, screen));

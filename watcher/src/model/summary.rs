@@ -22,6 +22,7 @@ pub struct Summary<'a> {
     findings: usize,
     unreadable: usize,
     blind: Option<&'a str>,
+    broken: Option<&'a str>,
     keys: usize,
     driftd: &'a str,
 }
@@ -56,6 +57,7 @@ impl<'a> Summary<'a> {
             findings: status.findings.len(),
             unreadable: status.unreadable.len(),
             blind: status.blind.as_deref(),
+            broken: status.broken.as_deref(),
             keys: status.watching.keys,
             driftd: &status.watching.version,
         }

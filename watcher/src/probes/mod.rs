@@ -14,6 +14,7 @@ mod plan;
 mod psi;
 mod ready;
 mod start;
+mod uevents;
 
 pub use btf::{Btf, BtfError};
 pub use canary::{Canary, Heard};
@@ -26,4 +27,5 @@ pub use plan::{Hook, LinkPlan, Plan, PressurePlan, SysctlPlan};
 pub use psi::{Rise, Stall, Triggers, WINDOW};
 pub use ready::readable;
 pub use start::{Probing, StartError, start};
+pub use uevents::Devices;
 pub use watcher_common::{Counter, Identity};

@@ -123,7 +123,7 @@ fn heard(names: &mut HashMap<u32, Arc<str>>, payload: NetlinkPayload<Told>, news
 }
 
 /// No room in the socket: messages were lost (netlink(7)).
-const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
+pub(super) const ENOBUFS: i32 = rustix::io::Errno::NOBUFS.raw_os_error();
 
 impl AsRawFd for Links {
     fn as_raw_fd(&self) -> i32 {

@@ -1,16 +1,19 @@
 //! Keys that patterns stand for: taken up when they appear, let go when they are gone.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
 use super::{
     Watch,
     links::{AFTER_NETLINK, interface},
-    tracked::Tracked,
+    tracked::{Known, Tracked},
 };
 use crate::{
     deploys::Pin,
     model::{Key, Now, Write},
 };
+
+/// How long after something came it is looked once more for what comes with it.
+const LATER: Duration = Duration::from_secs(1);
 
 impl Watch {
     /// Looks which keys the patterns mean now: takes up what is new, lets go what is gone and is no finding. Gives the
@@ -96,20 +99,27 @@ impl Watch {
         self.free.push(at);
     }
 
-    /// An interface, a module or a device came or went: the patterns are looked at a moment later, when what comes with
-    /// it is there too.
+    /// An interface, a module or a device came or went: it is looked for what came a moment later, when what comes with it is
+    /// there too, and once more, because a module is told of before its sysctls are (`do_init_module`, kernel/module/main.c).
     pub(super) fn something_appeared(&mut self, now: Now) {
-        if !self.patterns.is_empty() || self.declared.is_some() {
-            self.look_at.get_or_insert(now.boot.after(AFTER_NETLINK));
-        }
+        let [soon, later] = &mut self.look_at;
+        soon.get_or_insert(now.boot.after(AFTER_NETLINK));
+        *later = Some(now.boot.after(LATER));
     }
 
-    /// Looks around if it is time, and reads what is new.
+    /// Looks around if it is time, and reads what is new and what was not there.
     pub(super) fn look_if_due(&mut self, pin: &Pin, now: Now) {
-        if self.look_at.take_if(|at| *at <= now.boot).is_some() {
-            for at in self.look_around(now) {
+        let due = self.look_at.iter_mut().filter_map(|look| look.take_if(|at| *at <= now.boot)).count();
+        if due == 0 {
+            return;
+        }
+        for at in self.look_around(now) {
+            self.read(at, pin, now);
+            self.stalls_moved = true;
+        }
+        for at in 0..self.keys.len() {
+            if self.keys.get(at).is_some_and(|tracked| tracked.known == Known::Value(None)) {
                 self.read(at, pin, now);
-                self.stalls_moved = true;
             }
         }
     }

@@ -66,6 +66,8 @@ pub enum Input {
     Hints(Vec<Hint>),
     /// Something about interfaces changed.
     Links(Vec<News>),
+    /// A module or a device came or went.
+    Appeared,
     /// A PSI trigger said something.
     Pressure(Rise),
     /// Probes counted something.
@@ -128,8 +130,8 @@ pub struct Watch {
     keys: Vec<Tracked>,
     /// Places in `keys` that nothing is at any more.
     free: Vec<usize>,
-    /// When the patterns are looked at next, where something appeared.
-    look_at: Option<Boottime>,
+    /// When it is looked for what came, where something appeared: soon, and later once more.
+    look_at: [Option<Boottime>; 2],
     /// Whether it was said that a pattern means too much.
     too_many: bool,
     by_key: HashMap<Key, usize>,
@@ -197,7 +199,7 @@ impl Watch {
             unmute: None,
             keys: Vec::with_capacity(named),
             free: Vec::new(),
-            look_at: None,
+            look_at: [None; 2],
             too_many: false,
             by_key: HashMap::with_capacity(named),
             by_file: HashMap::new(),
@@ -327,6 +329,7 @@ impl Watch {
         match input {
             Input::Hints(hints) => hints.into_iter().for_each(|hint| self.hinted(hint)),
             Input::Links(news) => news.into_iter().for_each(|news| self.link(news, now)),
+            Input::Appeared => self.something_appeared(now),
             Input::Pressure(rise) => self.pressure(rise, now),
             Input::Tally(counts) => self.tally(counts, now),
             Input::Sight(blind) => self.sight(blind, now),
@@ -363,7 +366,7 @@ impl Watch {
             self.ledger.deadline(),
             self.touches.deadline(),
             self.losses.until,
-            self.look_at,
+            self.look_at.into_iter().flatten().min(),
             self.next_unmute(),
         ]
         .into_iter()

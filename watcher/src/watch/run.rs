@@ -18,7 +18,7 @@ use crate::{
     http::{Asked, Posted, Query},
     kernel::{Answer, Units, login_uid, now},
     model::{Boottime, Write},
-    probes::{self, Canary, Counter, Join, Links, Loaded, Triggers},
+    probes::{self, Canary, Counter, Devices, Join, Links, Loaded, Triggers},
     remedy::Applied,
     store::{Batch, Work},
 };
@@ -61,6 +61,8 @@ pub struct Sources {
     pub units: Units,
     /// rtnetlink.
     pub links: Option<Source<Links>>,
+    /// What tells of modules and devices.
+    pub devices: Option<Source<Devices>>,
     /// PSI triggers.
     pub triggers: Triggers,
     /// The webhook, and what is read anew.
@@ -218,7 +220,18 @@ impl Sources {
     /// nothing: what has a descriptor is read only after it was awaited.
     async fn next(&mut self, watch: &Watch) -> Vec<Input> {
         let Sources {
-            ring, join, links, triggers, arrivals, queries, asked, applied, answers, trouble, ..
+            ring,
+            join,
+            links,
+            devices,
+            triggers,
+            arrivals,
+            queries,
+            asked,
+            applied,
+            answers,
+            trouble,
+            ..
         } = self;
         let deadline = watch.deadline();
         let deadline = join.deadline().map_or(deadline, |due| due.min(deadline));
@@ -236,6 +249,15 @@ impl Sources {
                 }
                 vec![Input::Links(news)]
             }
+            () = readable(devices.as_ref()) => match devices.as_mut().map(|source| source.inner.drain()) {
+                Some(Err(error)) => {
+                    tracing::error!("the kernel's word of modules and devices is listened to no more: {error}");
+                    *devices = None;
+                    Vec::new()
+                }
+                Some(Ok(true)) => vec![Input::Appeared],
+                Some(Ok(false)) | None => Vec::new(),
+            },
             rise = triggers.next() => vec![Input::Pressure(rise)],
             Some(answer) = answers.recv() => vec![Input::Answer(answer)],
             // What leads to a sweep comes after what the probes have said: a sweep knows no writer.

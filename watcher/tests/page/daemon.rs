@@ -98,6 +98,18 @@ impl Daemon {
         assert!(status.is_ok_and(|status| status.success()), "the domain name is written");
     }
 
+    /// Puts another text in the place of one in the configuration, and has it read anew.
+    #[track_caller]
+    pub fn configure(&self, before: &str, after: &str) {
+        let path = self.home.path().join("driftd.yaml");
+        let text = fs::read_to_string(&path).expect("the configuration can be read");
+        assert!(text.contains(before), "{text}");
+        fs::write(&path, text.replace(before, after)).expect("and written");
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args(["-HUP", &pid]).status();
+        assert!(status.is_ok_and(|status| status.success()), "driftd can be told");
+    }
+
     /// Delivers a deployment.
     #[track_caller]
     pub fn deliver(&self, body: &str) {

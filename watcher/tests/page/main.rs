@@ -64,6 +64,24 @@ fn the_page_shows_the_state_and_a_change_in_the_kernel_without_reload() {
 }
 
 #[test]
+fn why_what_is_declared_stays_as_it_was_is_on_the_page_as_long_as_that_is_so() {
+    let (daemon, mut browser) = page(0);
+    browser.wait("the verdict", "document.getElementById('verdict').textContent === 'SYNCED'");
+    daemon.configure("severity: critical", "severity: grave");
+    browser
+        .wait("that it is out of sync", "document.getElementById('verdict').textContent === 'OUT OF SYNC'");
+    let said = browser.run("document.getElementById('blind').textContent");
+    let said = said.as_str().unwrap_or_default();
+    assert!(said.starts_with("What is declared stays as it was: ") && said.contains("grave"), "{said}");
+    assert!(daemon.get("status.json").contains("grave"));
+    assert!(daemon.get("metrics").contains("\ndriftd_baseline_broken 1\n"));
+    daemon.configure("severity: grave", "severity: critical");
+    browser.wait("that it is in sync", "document.getElementById('verdict').textContent === 'SYNCED'");
+    browser.wait("that nothing is said", "document.getElementById('blind').hidden");
+    browser.assert_quiet(&daemon.url(""));
+}
+
+#[test]
 fn a_key_is_chosen_on_the_timeline_by_keyboard_and_its_history_is_a_plot_and_a_table() {
     let (daemon, mut browser) = page(0);
     daemon.deliver(r#"{"commit":"a1b2c3d4e5f6","app":"web-backend","id":"1"}"#);

@@ -74,6 +74,8 @@ pub fn text(
     page.one("losses_total", "counter", "How often something was missed.", status.losses);
     let blind = "Whether the probes see nothing now.";
     page.one("blind", "gauge", blind, u8::from(status.blind.is_some()));
+    let broken = "Whether what is declared stays as it was, because something is wrong with what is new.";
+    page.one("baseline_broken", "gauge", broken, u8::from(status.broken.is_some()));
     let recording = "Whether what happens can be recorded.";
     page.one("recording", "gauge", recording, u8::from(status.unrecorded.is_none()));
 

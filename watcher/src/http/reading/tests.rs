@@ -159,7 +159,7 @@ async fn the_gitops_status_has_its_six_fields_first_and_each_name_once() {
     let host = Host::start(status).await;
     let server = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let said = host.get("/status.json").await;
-    insta::assert_snapshot!(body(&said).trim().replace(&format!("\"{server}\""), "\"HOST\""), @r#"{"repo":"","server":"HOST","sync_status":"OUT_OF_SYNC","drift_count":2,"files":[{"name":"/etc/sysctl.d/99-net.conf"},{"name":"net.core.somaxconn"}],"last_check":"2026-08-01T10:20:00Z","commit":null,"deployment":null,"environment":null,"findings":3,"unreadable":0,"blind":null,"keys":3,"driftd":"0.1.0"}"#);
+    insta::assert_snapshot!(body(&said).trim().replace(&format!("\"{server}\""), "\"HOST\""), @r#"{"repo":"","server":"HOST","sync_status":"OUT_OF_SYNC","drift_count":2,"files":[{"name":"/etc/sysctl.d/99-net.conf"},{"name":"net.core.somaxconn"}],"last_check":"2026-08-01T10:20:00Z","commit":null,"deployment":null,"environment":null,"findings":3,"unreadable":0,"blind":null,"broken":null,"keys":3,"driftd":"0.1.0"}"#);
     let row = host.get("/status.json?array=1").await;
     assert_eq!(body(&row).trim(), format!("[{}]", body(&said).trim()));
 }

@@ -40,6 +40,26 @@ fn what_appears_is_taken_up_when_rtnetlink_tells_of_it_and_came_late() {
 }
 
 #[test]
+fn what_comes_with_a_module_is_taken_up_and_what_was_missing_is_read_however_late_it_comes() {
+    let mut host = Host::unwatched(&[of_all(), Rule { name: "mtu".into(), ..expects(MTU, "1500") }], &[]);
+    host.handle(Input::Tick);
+    assert_eq!(host.handle(Input::Appeared), NOTHING);
+    host.set(ETH1, "0");
+    assert_eq!(
+        host.pass(50),
+        ["opened equal: net.ipv4.conf.eth1.rp_filter 0 not 1 (nobody, sweep) appeared late"]
+    );
+    host.set(MTU, "1500");
+    assert_eq!(
+        host.pass(950),
+        ["change link.eth0.mtu absent -> 1500 (nobody, sweep)", "healed mtu: link.eth0.mtu 1500"]
+    );
+    host.sweeps();
+    host.pass(10_000);
+    assert_eq!(host.sweeps(), NOTHING, "none was needed");
+}
+
+#[test]
 fn a_write_of_a_key_that_no_sweep_has_found_yet_is_a_hint_of_it() {
     let mut host = Host::new(&[of_all()], &[(ETH0, "1")]);
     host.write(7, ETH1, "0");

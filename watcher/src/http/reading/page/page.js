@@ -32,7 +32,8 @@ async function glance() {
   findings(now.findings, now.unreadable);
   const blind = byId("blind");
   const unrecorded = now.unrecorded && `Nothing can be recorded: ${now.unrecorded}`;
-  const troubles = [now.blind, unrecorded].filter(Boolean).join(". ");
+  const broken = now.broken && `What is declared stays as it was: ${now.broken}`;
+  const troubles = [now.blind, unrecorded, broken].filter(Boolean).join("\n");
   blind.hidden = troubles === "";
   if (blind.textContent !== troubles) blind.textContent = troubles;
 }
