@@ -23,5 +23,7 @@ pub(super) fn run(mut config: Config, mut out: impl Write) -> anyhow::Result<u8>
         conflicts + declared.overruled.len(),
         declared.not_understood.len()
     )?;
+    // The process ends here, and with it goes its memory, all at once and not rule by rule.
+    std::mem::forget(declared);
     Ok(exit::IN_SYNC)
 }

@@ -15,7 +15,7 @@ use super::{
     declared, duration,
     http::{Http, http},
     hub::{Hub, hub},
-    node::{self, Entry, Tree},
+    node::{self, Entry, Node, Tree},
     problem::{Problems, Wrong},
     rules, scalar, sources,
     webhook::{Webhook, webhook},
@@ -264,23 +264,20 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problems = Problems::new(file, text);
     let mut config = Config { file: file.into(), ..Config::default() };
-    let node = node::parse(text, &mut problems);
-    match node.as_ref().map(|node| (node, &node.tree)) {
-        None | Some((_, Tree::Nothing)) => {}
-        Some((_, Tree::Map(entries))) => {
+    let mut declares = false;
+    match node::parse(text, &mut problems) {
+        None | Some(Node { tree: Tree::Nothing, .. }) => {}
+        Some(Node { tree: Tree::Map(entries), .. }) => {
+            declares = entries.iter().any(|entry| DECLARING.contains(&&*entry.name.text));
             for entry in entries {
                 field(entry, &mut config, &mut problems);
             }
         }
-        Some((node, _)) => {
+        Some(node) => {
             let hint = format!("at the top stand {}", super::problem::listed(FIELDS));
             problems.push(node.span, node.described(), Wrong::new("a map").hint(hint));
         }
     }
-    let declares = match node.as_ref().map(|node| &node.tree) {
-        Some(Tree::Map(entries)) => entries.iter().any(|entry| DECLARING.contains(&&*entry.name.text)),
-        _ => false,
-    };
     if !declares {
         no_declaration(&mut config);
     } else if config.rules.is_empty() && config.declared_from.is_empty() && config.declared.is_empty() {
@@ -291,16 +288,16 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
 }
 
 /// Takes one field of the top level. A field with a mistake leaves its default: the mistake is what is told.
-fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
+fn field(entry: Entry<'_>, config: &mut Config, problems: &mut Problems) {
     const SECOND: Duration = Duration::from_secs(1);
     let node = &entry.value;
     match &*entry.name.text {
         "state" => config.state = scalar::path(node, problems).unwrap_or_default(),
-        "socket" => config.socket = socket(entry, problems).unwrap_or_default(),
-        "webhook" => config.webhook = webhook(entry, problems),
-        "http" => config.http = http(entry, problems),
-        "hub" => config.hub = hub(entry, problems),
-        "alerts" => config.alerts = alerts(entry, problems),
+        "socket" => config.socket = socket(&entry, problems).unwrap_or_default(),
+        "webhook" => config.webhook = webhook(&entry, problems),
+        "http" => config.http = http(&entry, problems),
+        "hub" => config.hub = hub(&entry, problems),
+        "alerts" => config.alerts = alerts(&entry, problems),
         "probes" => config.probes = scalar::choice(node, &PROBES, problems).unwrap_or_default(),
         "sweep" | "deploy_timeout" => {
             let read = |text: &str| duration::at_least(SECOND, text);
@@ -311,13 +308,13 @@ fn field(entry: &Entry, config: &mut Config, problems: &mut Problems) {
             }
         }
         "ring" => config.ring = scalar::value(node, RING, problems, ring).unwrap_or_default(),
-        "retention" => config.retention = retention(entry, problems),
+        "retention" => config.retention = retention(&entry, problems),
         "declared_from" => config.declared_from = sources::declared_from(node, problems),
         "declared" => {
             let file = problems.file();
             config.declared = declared::map(node, &file, &file, problems);
         }
-        "drift_rules" => config.rules = rules::rules(node, problems),
+        "drift_rules" => config.rules = rules::rules(entry.value, problems),
         _ => scalar::unknown(&entry.name, "a field of the configuration", &FIELDS, problems),
     }
 }

@@ -3,9 +3,12 @@
 //! The tree is built from the parser's events and not through `serde`: `010`, `yes` and `1.5` must stay the
 //! texts they are, and one wrong value must not hide the next.
 
-use std::collections::HashMap;
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map},
+};
 
-use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, options};
+use watcher_yaml::{ErrorKind, Event, Events, Marker, ScalarStyle, ScanError};
 
 use super::problem::{Problems, Span, Wrong, quoted};
 
@@ -15,38 +18,38 @@ const MAX_DEPTH: usize = 64;
 /// How many values may be copied for anchors and their aliases: ample for people, too few for a bomb.
 const MAX_COPIES: usize = 100_000;
 
-/// A value of the file.
+/// A value of the file, whose texts are in the file itself but where quotes and escapes make them others.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct Node<'t> {
     /// Where it stands; for an alias, where the anchor's value stands. Nothing at all is where its name is.
     pub span: Span,
-    pub tree: Tree,
+    pub tree: Tree<'t>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Tree {
+pub(super) enum Tree<'t> {
     /// A text as it was written, quotes and escapes resolved, nothing else.
-    Scalar(Box<str>),
+    Scalar(Cow<'t, str>),
     /// A value left out: `expect:` and nothing behind it.
     Nothing,
-    List(Vec<Node>),
-    Map(Vec<Entry>),
+    List(Vec<Node<'t>>),
+    Map(Vec<Entry<'t>>),
 }
 
 /// A name and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub name: Name,
-    pub value: Node,
+pub(super) struct Entry<'t> {
+    pub name: Name<'t>,
+    pub value: Node<'t>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Name {
-    pub text: Box<str>,
+pub(super) struct Name<'t> {
+    pub text: Cow<'t, str>,
     pub span: Span,
 }
 
-impl Node {
+impl Node<'_> {
     /// The value in a word or two, for `found`.
     pub(super) fn described(&self) -> String {
         match &self.tree {
@@ -60,14 +63,10 @@ impl Node {
 
 /// The tree of the file's one document; `Nothing` for an empty file. Mistakes of YAML go to `problems`; after
 /// one that the parser cannot pass there is no tree.
-pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
-    let options = options! {
-        flow_nesting_limit: MAX_DEPTH,
-        block_nesting_limit: MAX_DEPTH,
-    };
+pub(super) fn parse<'t>(text: &'t str, problems: &mut Problems) -> Option<Node<'t>> {
     let mut builder = Builder::default();
     let mut documents = 0;
-    for next in Parser::new_from_str_with_options(text, options) {
+    for next in Events::of(text, MAX_DEPTH) {
         let (event, span) = match next {
             Ok(next) => next,
             Err(error) => {
@@ -93,7 +92,7 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
             Event::Scalar(value, style, anchor, _) => {
                 // The parser says `~` where there is nothing; a `~` that somebody wrote has a length.
                 let nothing = style == ScalarStyle::Plain && span.start == span.end;
-                let tree = if nothing { Tree::Nothing } else { Tree::Scalar(value.into()) };
+                let tree = if nothing { Tree::Nothing } else { Tree::Scalar(value) };
                 builder.place(Node { span, tree }, 1, anchor, problems)?;
             }
             Event::SequenceStart(_, anchor, _) => builder.open(span, anchor, Children::List(Vec::new())),
@@ -109,42 +108,49 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
 
 /// What is being built: the collections that are open, outermost first.
 #[derive(Default)]
-struct Builder {
-    open: Vec<Open>,
-    root: Option<Node>,
+struct Builder<'t> {
+    open: Vec<Open<'t>>,
+    root: Option<Node<'t>>,
     /// The values that aliases stand for, by the parser's number, each with the count of nodes in it.
-    anchored: HashMap<usize, (Node, usize)>,
+    anchored: HashMap<usize, (Node<'t>, usize)>,
     copies: usize,
 }
 
-struct Open {
+struct Open<'t> {
     span: Span,
     anchor: usize,
     size: usize,
-    children: Children,
+    children: Children<'t>,
 }
 
-enum Children {
-    List(Vec<Node>),
-    Map { entries: Vec<Entry>, lines: HashMap<Box<str>, usize>, pending: Pending },
+enum Children<'t> {
+    List(Vec<Node<'t>>),
+    Map { entries: Vec<Entry<'t>>, lines: Lines<'t>, pending: Pending<'t> },
 }
+
+/// The line of each name of a map that has many.
+type Lines<'t> = HashMap<Cow<'t, str>, usize>;
+
+/// As many names are looked through one by one in less time than a table is made for them: a rule has three.
+const FEW: usize = 16;
 
 /// Where a map stands between a name and its value.
-enum Pending {
+enum Pending<'t> {
     Nothing,
-    Name(Name),
+    Name(Name<'t>),
     /// The name was refused: its value is read and dropped.
     Refused,
 }
 
-impl Children {
-    fn map() -> Children {
-        Children::Map { entries: Vec::new(), lines: HashMap::new(), pending: Pending::Nothing }
+impl Children<'_> {
+    fn map() -> Self {
+        // Most maps are rules: keys, and what is expected of them.
+        Children::Map { entries: Vec::with_capacity(2), lines: Lines::new(), pending: Pending::Nothing }
     }
 }
 
-impl Builder {
-    fn open(&mut self, span: Span, anchor: usize, children: Children) {
+impl<'t> Builder<'t> {
+    fn open(&mut self, span: Span, anchor: usize, children: Children<'t>) {
         self.open.push(Open { span, anchor, size: 1, children });
     }
 
@@ -177,7 +183,7 @@ impl Builder {
     }
 
     /// Puts a finished value where it belongs. `None` where reading on makes no sense.
-    fn place(&mut self, node: Node, size: usize, anchor: usize, problems: &mut Problems) -> Option<()> {
+    fn place(&mut self, node: Node<'t>, size: usize, anchor: usize, problems: &mut Problems) -> Option<()> {
         if anchor != 0 {
             self.copy(size, node.span, problems)?;
             self.anchored.insert(anchor, (node.clone(), size));
@@ -190,7 +196,7 @@ impl Builder {
         match &mut parent.children {
             Children::List(nodes) => nodes.push(node),
             Children::Map { entries, lines, pending } => match std::mem::replace(pending, Pending::Nothing) {
-                Pending::Nothing => *pending = name(node, lines, problems),
+                Pending::Nothing => *pending = name(node, entries, lines, problems),
                 Pending::Refused => {}
                 Pending::Name(name) => {
                     let nothing = matches!(node.tree, Tree::Nothing);
@@ -214,18 +220,41 @@ impl Builder {
 }
 
 /// A node in the place of a name.
-fn name(node: Node, lines: &mut HashMap<Box<str>, usize>, problems: &mut Problems) -> Pending {
+fn name<'t>(
+    node: Node<'t>,
+    entries: &[Entry<'t>],
+    lines: &mut Lines<'t>,
+    problems: &mut Problems,
+) -> Pending<'t> {
     let Tree::Scalar(text) = node.tree else {
         problems.push(node.span, node.described(), Wrong::new("a name"));
         return Pending::Refused;
     };
-    if let Some(line) = lines.get(&text) {
+    let name = Name { text, span: node.span };
+    if let Some(line) = first_line(&name, entries, lines) {
         let wrong = Wrong::new("each name once").hint(format!("the first stands in line {line}"));
-        problems.push(node.span, format!("{} a second time", quoted(&text)), wrong);
+        problems.push(name.span, format!("{} a second time", quoted(&name.text)), wrong);
         return Pending::Refused;
     }
-    lines.insert(text.clone(), node.span.line);
-    Pending::Name(Name { text, span: node.span })
+    Pending::Name(name)
+}
+
+/// The line in which a name stood before, where it did; where it did not, this is now its line.
+fn first_line<'t>(name: &Name<'t>, entries: &[Entry<'t>], lines: &mut Lines<'t>) -> Option<usize> {
+    let mut before = entries.iter().map(|entry| &entry.name);
+    if entries.len() < FEW {
+        return before.find(|before| before.text == name.text).map(|before| before.span.line);
+    }
+    if lines.is_empty() {
+        lines.extend(before.map(|before| (before.text.clone(), before.span.line)));
+    }
+    match lines.entry(name.text.clone()) {
+        hash_map::Entry::Occupied(first) => Some(*first.get()),
+        hash_map::Entry::Vacant(place) => {
+            place.insert(name.span.line);
+            None
+        }
+    }
 }
 
 fn spanned(start: Marker, end: Marker) -> Span {

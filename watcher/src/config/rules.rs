@@ -31,12 +31,13 @@ pub(super) const FIELDS: [&str; 12] = [
 
 const KEYS: &str = "keys with spaces between them";
 
-/// Checks the section. The rules that have no mistake; the others are in `problems`.
-pub(super) fn rules(node: &Node, problems: &mut Problems) -> Vec<Rule> {
-    match &node.tree {
+/// Checks the section. The rules that have no mistake; the others are in `problems`. Each goes when it is checked, so that
+/// what comes of ten thousand has room where they were.
+pub(super) fn rules(node: Node<'_>, problems: &mut Problems) -> Vec<Rule> {
+    match node.tree {
         // All rules commented out.
         Tree::Nothing => Vec::new(),
-        Tree::Map(entries) => entries.iter().filter_map(|entry| rule(entry, problems)).collect(),
+        Tree::Map(entries) => entries.into_iter().filter_map(|entry| rule(&entry, problems)).collect(),
         Tree::Scalar(_) | Tree::List(_) => {
             let wrong = Wrong::new("a map of rules")
                 .hint("a name, then the keys: `limits: \"fs.file-max vm.swappiness\"`");
@@ -67,18 +68,18 @@ pub(super) fn moving(rules: &[Rule]) -> Option<String> {
 
 #[derive(Default)]
 struct Written<'n> {
-    keys: Option<&'n Entry>,
-    expect: Option<&'n Entry>,
-    one_of: Option<&'n Entry>,
-    min: Option<&'n Entry>,
-    max: Option<&'n Entry>,
-    within: Option<&'n Entry>,
-    severity: Option<&'n Entry>,
-    hold: Option<&'n Entry>,
-    settle: Option<&'n Entry>,
-    if_absent: Option<&'n Entry>,
-    mute: Option<&'n Entry>,
-    remedy: Option<&'n Entry>,
+    keys: Option<&'n Entry<'n>>,
+    expect: Option<&'n Entry<'n>>,
+    one_of: Option<&'n Entry<'n>>,
+    min: Option<&'n Entry<'n>>,
+    max: Option<&'n Entry<'n>>,
+    within: Option<&'n Entry<'n>>,
+    severity: Option<&'n Entry<'n>>,
+    hold: Option<&'n Entry<'n>>,
+    settle: Option<&'n Entry<'n>>,
+    if_absent: Option<&'n Entry<'n>>,
+    mute: Option<&'n Entry<'n>>,
+    remedy: Option<&'n Entry<'n>>,
 }
 
 fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
@@ -154,7 +155,7 @@ fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
 }
 
 /// The fields of the full form.
-fn written<'n>(fields: &'n [Entry], problems: &mut Problems) -> Written<'n> {
+fn written<'n>(fields: &'n [Entry<'n>], problems: &mut Problems) -> Written<'n> {
     let mut written = Written::default();
     for field in fields {
         match &*field.name.text {
@@ -237,7 +238,9 @@ fn keys(node: &Node, problems: &mut Problems) -> Option<Keys> {
         return None;
     }
     let mut seen = HashSet::new();
-    for (key, span) in &keys {
+    // One alone is there once, and most rules have one: no table is made for it.
+    let several = if keys.len() > 1 { keys.as_slice() } else { &[] };
+    for (key, span) in several {
         if !seen.insert(key) {
             let wrong = Wrong::new("each key once in a rule");
             problems.push(*span, format!("{} a second time", quoted(&key.to_string())), wrong);
@@ -251,6 +254,10 @@ fn keys(node: &Node, problems: &mut Problems) -> Option<Keys> {
 /// place of the whole.
 fn words<'n>(text: &'n str, whole: Span, problems: &Problems) -> Vec<(&'n str, Span)> {
     let raw = problems.slice(whole.bytes());
+    // Most are one key as it stands, and that is seen sooner than a search for white space ends.
+    if raw == text && !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return vec![(text, whole)];
+    }
     let mut place = whole;
     let mut read = 0;
     let mut words = Vec::new();
@@ -357,7 +364,7 @@ fn quantity(entry: &Entry, problems: &mut Problems) -> Option<Quantity> {
 
 fn equal(node: &Node, problems: &mut Problems) -> Option<Box<str>> {
     let (wanted, hint) = match &node.tree {
-        Tree::Scalar(text) => return Some(text.clone()),
+        Tree::Scalar(text) => return Some((&**text).into()),
         Tree::Nothing => ("a value", "an empty value is written `\"\"`"),
         Tree::List(_) | Tree::Map(_) => (
             "one value",

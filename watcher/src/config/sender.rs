@@ -289,7 +289,7 @@ fn read(entry: &Entry, fields: &[Entry], known: &Known, problems: &mut Problems)
     }
     let (proof, _, files) = proofs.into_iter().next()?;
     Some(Credential {
-        name: entry.name.text.clone(),
+        name: (&*entry.name.text).into(),
         sender: known.sender,
         proof,
         files: files?,

@@ -59,18 +59,18 @@ pub(super) const FIELDS: [&str; 8] =
 
 #[derive(Default)]
 struct Written<'n> {
-    listen: Option<&'n Entry>,
-    secrets: Option<&'n Entry>,
-    senders: Option<&'n Entry>,
+    listen: Option<&'n Entry<'n>>,
+    secrets: Option<&'n Entry<'n>>,
+    senders: Option<&'n Entry<'n>>,
     speech: Speech<'n>,
 }
 
 /// The fields that say how a listener speaks.
 #[derive(Default)]
 pub(super) struct Speech<'n> {
-    pub certificate: Option<&'n Entry>,
-    pub key: Option<&'n Entry>,
-    pub plain_http: Option<&'n Entry>,
+    pub certificate: Option<&'n Entry<'n>>,
+    pub key: Option<&'n Entry<'n>>,
+    pub plain_http: Option<&'n Entry<'n>>,
 }
 
 /// Checks the section. Nothing where there was a mistake.

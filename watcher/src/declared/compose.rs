@@ -41,9 +41,12 @@ pub struct Overruled {
 /// names is a rule of its own, [`DECLARED`].
 pub fn compose(rules: &[Rule], baseline: &Baseline) -> Composed {
     let mut composed = Composed { rules: rules.to_vec(), overruled: Vec::new() };
+    // Rules may name ten thousand keys of which sources declare none: only what both name is kept to be looked up.
+    let in_force: HashSet<&Key> = baseline.in_force().map(|declaration| &declaration.key).collect();
     let mut named: HashMap<&Key, Vec<usize>> = HashMap::new();
     for (place, rule) in rules.iter().enumerate() {
-        rule.keys.iter().for_each(|key| named.entry(key).or_default().push(place));
+        let keys = rule.keys.iter().filter(|key| in_force.contains(key));
+        keys.for_each(|key| named.entry(key).or_default().push(place));
     }
     let patterned: Vec<usize> = (0..rules.len())
         .filter(|place| rules.get(*place).is_some_and(|rule| !rule.patterns.is_empty()))

@@ -360,6 +360,19 @@ fn a_mistake_of_yaml_is_shown_where_it_stands() {
 }
 
 #[test]
+fn a_name_is_there_once_however_many_there_are() {
+    let many: String = (0..40).map(|n| format!("\n  r{n}: vm.swappiness")).collect();
+    for (again, line) in [(0, 2), (15, 17), (16, 18), (39, 41)] {
+        check(
+            &format!("drift_rules:{many}\n  r{again}: vm.swappiness"),
+            &format!(
+                "42:3 found `r{again}` a second time, wanted each name once | the first stands in line {line}"
+            ),
+        );
+    }
+}
+
+#[test]
 fn a_mistake_met_through_an_alias_is_told_once() {
     check(
         "drift_rules:\n  a: {keys: &k swap}\n  b: {keys: *k}\n",

@@ -5,7 +5,7 @@
 
 /// Whether a component has a wildcard in it.
 pub(super) fn is_glob(component: &str) -> bool {
-    component.contains(['*', '?', '['])
+    component.bytes().any(|byte| matches!(byte, b'*' | b'?' | b'['))
 }
 
 /// Whether a component fits a glob. A wildcard does not stand for a leading dot.

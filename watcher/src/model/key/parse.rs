@@ -10,7 +10,7 @@ pub(super) const NO_FIELD: &str = "a field's name after the colon";
 /// Refuses what could leave the tree or hide in a line: empty components, `.`, `..`, white space, globs.
 pub(super) fn check_components(path: &str) -> Result<(), &'static str> {
     path.split('/').try_for_each(check_component)?;
-    if path.contains(['*', '?']) {
+    if path.bytes().any(|byte| matches!(byte, b'*' | b'?')) {
         return Err(
             "one key, written out; `*` stands for parts of sysctls, of `link.*.mtu` and of paths below /sys",
         );
@@ -23,11 +23,16 @@ pub(super) fn check_component(component: &str) -> Result<(), &'static str> {
     match component {
         "" => Err("two separators follow each other, or one stands at an end"),
         "." | ".." => Err("`.` and `..` are not followed"),
-        _ if component.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-            Err("no white space or control characters")
-        }
+        _ if has_blank(component) => Err("no white space or control characters"),
         _ => Ok(()),
     }
+}
+
+/// Whether a text has white space or control characters in it. There is none in what is nothing but visible ASCII, as nearly
+/// every name is, and that is known without a look at what Unicode says of each character.
+fn has_blank(text: &str) -> bool {
+    !text.bytes().all(|byte| byte.is_ascii_graphic())
+        && text.contains(|c: char| c.is_whitespace() || c.is_control())
 }
 
 impl FromStr for Key {
@@ -145,5 +150,6 @@ fn is_interface(name: &str) -> bool {
     (1..128).contains(&name.len())
         && name != "."
         && name != ".."
-        && !name.contains(|c: char| "/:*?".contains(c) || c.is_whitespace() || c.is_control())
+        && !name.bytes().any(|byte| matches!(byte, b'/' | b':' | b'*' | b'?'))
+        && !has_blank(name)
 }

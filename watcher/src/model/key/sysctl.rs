@@ -68,18 +68,18 @@ pub(super) fn column_index(name: &str, column: &str) -> Option<usize> {
 /// Turns the spelling of sysctl(8) and sysctl.d(5) into components joined by `/`: whichever of `.` and `/`
 /// comes first separates, and the other one is swapped (`net.ipv4.conf.eth0/100` is `net/ipv4/conf/eth0.100`).
 pub(super) fn slashed(name: &str) -> String {
-    match name.find(['.', '/']) {
-        Some(at) if name.as_bytes().get(at) == Some(&b'.') => swap(name),
+    match name.bytes().find(|byte| matches!(byte, b'.' | b'/')) {
+        Some(b'.') => swap(name),
         _ => name.to_owned(),
     }
 }
 
 pub(super) fn swap(name: &str) -> String {
-    name.chars()
-        .map(|c| match c {
-            '.' => '/',
-            '/' => '.',
-            other => other,
-        })
-        .collect()
+    let swapped = name.bytes().map(|byte| match byte {
+        b'.' => b'/',
+        b'/' => b'.',
+        other => other,
+    });
+    // ASCII for ASCII: what was UTF-8 still is.
+    String::from_utf8(swapped.collect()).unwrap_or_default()
 }

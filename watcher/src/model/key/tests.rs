@@ -93,6 +93,11 @@ fn what_is_no_key_is_refused_with_what_was_wanted() {
     check_refused("/proc/[pid]/stat:state=DD", "a state of processes");
     check_refused("/proc/cmdline:a=b", "the name of a boot parameter");
     check_refused("/sys/kernel/mm/x:y", "only those of cgroups");
+    // A space, a control character of ASCII and one beyond it, and white space beyond it.
+    for blank in [' ', '\u{7f}', '\u{85}', '\u{2028}'] {
+        check_refused(&format!("vm.a{blank}b"), "no white space or control characters");
+        check_refused(&format!("link.a{blank}b.mtu"), "an interface's name");
+    }
     check_refused("vm.stat_refresh", "acts when it is read");
     check_refused("net.ipv4.conf.*.rp_filter", "one key, written out");
     for pattern in ["link.eth?.mtu", "link.*.mtu", "/proc/net/dev:eth?.rx_bytes"] {
