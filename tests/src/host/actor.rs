@@ -44,12 +44,19 @@ fn go_apart() -> std::io::Result<()> {
     fs::write("/proc/self/uid_map", format!("0 {NOBODY} 1"))
 }
 
+/// The actor that is to write this, as a command.
+#[track_caller]
+pub(super) fn actor(path: &Path, value: &str) -> Command {
+    let mut actor = Command::new(env::current_exe().expect("this program has a path"));
+    actor.env(PATH, path).env(VALUE, value);
+    actor
+}
+
 /// Writes a sysctl as nobody, from a user namespace and a network namespace of nobody's own; the process id.
 #[track_caller]
 pub fn write_as_nobody_apart(path: &Path, value: &str) -> u32 {
-    let program = env::current_exe().expect("this program has a path");
-    let mut actor = Command::new(program)
-        .envs([(PATH, path.as_os_str()), (VALUE, value.as_ref()), (APART, "1".as_ref())])
+    let mut actor = actor(path, value)
+        .env(APART, "1")
         .stdin(Stdio::null())
         .uid(NOBODY)
         .gid(NOBODY)
@@ -97,13 +104,8 @@ impl ChildCgroup {
     /// Writes a sysctl from a process in the cgroup; its process id.
     #[track_caller]
     pub fn write(&self, path: &Path, value: &str) -> u32 {
-        let program = env::current_exe().expect("this program has a path");
-        let mut actor = Command::new(program)
-            .env(PATH, path)
-            .env(VALUE, value)
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("this program can be started again");
+        let mut actor =
+            actor(path, value).stdin(Stdio::piped()).spawn().expect("this program can be started again");
         let pid = actor.id();
         // It waits for the end of its standard input: by then it has been moved.
         fs::write(self.directory.join("cgroup.procs"), pid.to_string()).expect("root may move a process");

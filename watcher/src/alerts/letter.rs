@@ -8,7 +8,7 @@ use super::{
     render::{clean, message, value},
 };
 use crate::{
-    model::{Finding, FindingState, Verdict, VerdictStatus, What},
+    model::{Cause, Finding, FindingState, Verdict, VerdictStatus, What},
     store::Message,
 };
 
@@ -46,13 +46,19 @@ pub fn subject(sent: &[Message], head: &Letterhead) -> String {
 fn short(sent: &Message) -> String {
     match &sent.row.entry.what {
         What::Finding(finding) => {
-            let Finding { severity, key, actual, expected, state, .. } = &**finding;
+            let Finding { severity, key, actual, expected, state, cause, .. } = &**finding;
             let actual = value(actual.as_ref());
             match state {
                 FindingState::Healed => format!("healed: {key} is {actual}"),
                 FindingState::Opened => {
-                    let still = if sent.reminder > 0 { "still " } else { "" };
-                    format!("{still}{}: {key} is {actual}, expected {expected}", severity.as_str())
+                    let (still, severity) =
+                        (if sent.reminder > 0 { "still " } else { "" }, severity.as_str());
+                    match cause {
+                        Cause::Fight => {
+                            format!("{still}{severity}: two fight over {key}, expected {expected}")
+                        }
+                        _ => format!("{still}{severity}: {key} is {actual}, expected {expected}"),
+                    }
                 }
             }
         }
@@ -229,6 +235,24 @@ mod tests {
           commit   https://git.example.org/a1b2c3
           more     driftd history vm.swappiness
         "#);
+    }
+
+    #[test]
+    fn a_fight_is_told_with_both_who_fight() {
+        let mut fight = finding("opened", "vm.swappiness", Some("10"));
+        fight["cause"] = json!("fight");
+        fight["detail"] = json!("tuned (pid 7, uid 0) writes 61, and sysctl (pid 8, uid 0) writes 10");
+        let fight = [sent(fight)];
+        insta::assert_snapshot!(subject(&fight, &head()), @"web-01: warning: two fight over vm.swappiness, expected 10");
+        insta::assert_snapshot!(letter(&fight, &head()), @r"
+        warning: two fight over vm.swappiness, expected 10 (rule r, /etc/driftd.yaml:7): tuned (pid 7, uid 0) writes 61, and sysctl (pid 8, uid 0) writes 10; it is 61 now; seen by sweep, under commit a1b2c3
+          since    2026-08-01T10:15:00Z
+          deployed web in production
+          commit   https://git.example.org/a1b2c3
+          revert   sysctl -w vm.swappiness=10
+          adopt    driftd adopt vm.swappiness --format patch
+          more     driftd history vm.swappiness
+        ");
     }
 
     #[test]

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 
 use crate::{
     model::{
-        Act, Change, DeploymentNews, Entry, Finding, FindingState, Healing, Ignored, Outcome, Remedied,
-        Revision, SeenBy, Started, Sweep, Touch, Value, Verdict, What, Writer,
+        Act, Cause, Change, DeploymentNews, Entry, Finding, FindingState, Healing, Ignored, Outcome,
+        Remedied, Revision, SeenBy, Started, Sweep, Touch, Value, Verdict, What, Writer,
     },
     store::Row,
 };
@@ -192,7 +192,12 @@ fn finding_sentence(finding: &Finding) -> String {
     }
     if finding.state == FindingState::Healed {
         let Finding { key, expected, rule, .. } = finding;
-        return format!("{key} is {actual}, expected {expected} (rule {rule}){muted}");
+        let is_rest = finding.cause == Cause::Fight && finding.healing == Some(Healing::InSync);
+        let rest = if is_rest { "; nobody fights over it any more" } else { "" };
+        return format!("{key} is {actual}, expected {expected} (rule {rule}){rest}{muted}");
+    }
+    if finding.cause == Cause::Fight {
+        return fight_sentence(finding) + &muted;
     }
     let mut text = format!(
         "{}: {} is {actual}, expected {} (rule {}, {})",
@@ -218,10 +223,27 @@ fn finding_sentence(finding: &Finding) -> String {
         by(finding.writer.as_ref(), finding.seen_by),
         under(finding.commit.as_ref(), false)
     );
-    if let Some(commit) = &finding.declared_commit {
-        let _ = write!(text, ", declared by commit {}", commit.short());
-    }
-    text + &muted
+    text + &declared(finding) + &muted
+}
+
+/// Which of the two values is in force is nothing that lasts; who writes them is.
+fn fight_sentence(finding: &Finding) -> String {
+    let Finding { severity, key, expected, rule, declared_by, detail, actual, seen_by, commit, .. } = finding;
+    let (severity, actual) = (severity.as_str(), value(actual.as_ref()));
+    let detail = detail.as_deref().unwrap_or("two writers that are not known");
+    let (seen_by, under) = (seen_by.as_str(), under(commit.as_ref(), false));
+    format!(
+        "{severity}: two fight over {key}, expected {expected} (rule {rule}, {declared_by}): {detail}; it is {actual} \
+         now; seen by {seen_by}, {under}{}",
+        declared(finding)
+    )
+}
+
+fn declared(finding: &Finding) -> String {
+    finding
+        .declared_commit
+        .as_ref()
+        .map_or(String::new(), |commit| format!(", declared by commit {}", commit.short()))
 }
 
 /// What was done about a finding, or was not: for a line, and for who asked for it.
@@ -278,16 +300,10 @@ pub fn value(value: Option<&Value>) -> &str {
 
 /// Who did it and how it was noticed.
 pub fn by(writer: Option<&Writer>, seen_by: SeenBy) -> String {
-    let Some(writer) = writer else { return format!("unattributed, seen by {}", seen_by.as_str()) };
-    let Writer { pid, comm, uid, login_uid, parent_pid, parent_comm, unit, .. } = writer;
-    let login =
-        login_uid.filter(|login| login != uid).map_or(String::new(), |login| format!(", login uid {login}"));
-    let parent = match parent_pid {
-        0 => String::new(),
-        pid => format!(", parent {parent_comm} {pid}"),
-    };
-    let unit = unit.as_ref().map_or(String::new(), |unit| format!(", unit {unit}"));
-    format!("by {comm} (pid {pid}, uid {uid}{login}{parent}{unit}), seen by {}", seen_by.as_str())
+    match writer {
+        Some(writer) => format!("by {writer}, seen by {}", seen_by.as_str()),
+        None => format!("unattributed, seen by {}", seen_by.as_str()),
+    }
 }
 
 fn under(commit: Option<&Revision>, in_window: bool) -> String {
@@ -376,6 +392,22 @@ mod tests {
         check(
             &finding("healed", WRITER, r#""10""#),
             "2026-08-01T10:20:00Z healed     vm.swappiness is 10, expected 10 (rule swappiness)",
+        );
+        let fight = |state, more| {
+            finding(state, WRITER, r#""10""#)
+                .replace("changed after the deploy", "fight")
+                .replace(r#""previous""#, r#""detail":"a writes 61, and b writes 10","previous""#)
+                .replace(r#""healed":null"#, more)
+        };
+        check(
+            &fight("opened", r#""healed":null"#),
+            "2026-08-01T10:20:00Z FINDING    critical: two fight over vm.swappiness, expected 10 (rule swappiness, \
+             /etc/driftd.yaml:7): a writes 61, and b writes 10; it is 10 now; seen by sweep, under commit a1b2c3",
+        );
+        check(
+            &fight("healed", r#""healed":"2026-08-01T10:30:00Z","healing":"in sync""#),
+            "2026-08-01T10:20:00Z healed     vm.swappiness is 10, expected 10 (rule swappiness); nobody fights over it \
+             any more",
         );
         let undeclared = |actual| {
             finding("healed", WRITER, actual).replace("null}", r#"null,"healing":"no longer declared"}"#)

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::exit;
 use crate::{
-    alerts::{Output, line},
+    alerts::{Output, clean, line},
     config::Config,
     declared::{Committed, Declaration, inline},
     judge::{Judgement, described, described_adopted, judge_adopted, settled},
@@ -217,7 +217,8 @@ fn text(explained: &Explained) -> String {
     for finding in findings {
         let since: Timestamp = finding.opened;
         let since = since.strftime("%FT%TZ");
-        text.push_str(&format!("  finding: since {since}, {}\n", finding.cause.as_str()));
+        let detail = finding.detail.as_ref().map_or(String::new(), |detail| format!(": {}", clean(detail)));
+        text.push_str(&format!("  finding: since {since}, {}{detail}\n", finding.cause.as_str()));
     }
     match last_change {
         Some(row) => text.push_str(&format!("  last: {}\n", line(row, Output::Text))),
@@ -267,6 +268,31 @@ mod tests {
           nothing declares it
           last: no change was recorded
         "#);
+    }
+
+    #[test]
+    fn an_open_finding_says_what_its_value_does_not() {
+        let finding = serde_json::json!({
+            "finding": "f", "state": "opened", "key": "vm.swappiness", "rule": "r", "severity": "critical",
+            "expected": "10", "actual": "61", "detail": "a writes 61, and b\u{1b} writes 10", "previous": null,
+            "requested": null, "commit": null, "declared_commit": null,
+            "declared_by": { "file": "driftd.yaml", "line": 7 }, "cause": "fight", "writer": null,
+            "seen_by": "kprobe", "deployment": null, "opened": "2026-08-01T10:20:00Z", "healed": null,
+        });
+        let explained = Explained {
+            key: "vm.swappiness".parse().unwrap(),
+            actual: Some(Value::canonical(&"vm.swappiness".parse().unwrap(), "61")),
+            declared: Vec::new(),
+            judged: Vec::new(),
+            findings: vec![serde_json::from_value(finding).unwrap()],
+            last_change: None,
+        };
+        insta::assert_snapshot!(text(&explained), @r"
+        vm.swappiness is 61
+          nothing declares it
+          finding: since 2026-08-01T10:20:00Z, fight: a writes 61, and b\u{1b} writes 10
+          last: no change was recorded
+        ");
     }
 
     #[test]

@@ -58,6 +58,12 @@ fn text(status: &Status, screen: Screen) -> String {
         text.push('\n');
         text.push_str(&table(findings, screen));
     }
+    for (finding, detail) in
+        findings.iter().take(FINDINGS).filter_map(|finding| Some((finding, finding.detail.as_ref()?)))
+    {
+        let line = format!("{} (rule {}), {}: {detail}", finding.key, finding.rule, finding.cause.as_str());
+        let _ = writeln!(text, "{}", clean(&line));
+    }
     for (finding, mute) in
         findings.iter().filter_map(|finding| Some((finding, finding.muted.as_ref()?))).take(FINDINGS)
     {
@@ -159,7 +165,8 @@ mod tests {
             "window":null,"findings":[{"finding":"f","state":"opened","key":"vm.swappiness","rule":"swappiness",
             "severity":"critical","expected":"10","actual":"61","previous":"10","requested":"61","commit":"a1b2c3",
             "declared_commit":null,"declared_by":{"file":"driftd.yaml","line":7},"cause":"changed after the deploy",
-            "writer":null,"seen_by":"cgroup","deployment":"d1","opened":"2026-08-01T10:20:00Z","healed":null}],
+            "writer":null,"seen_by":"cgroup","deployment":"d1","opened":"2026-08-01T10:20:00Z","healed":null,
+            "detail":"a write of vm.other sets it too"}],
             "last_sweep":"2026-08-01T10:19:00Z","losses":0,"undeclared":3,"foreign":0}"#,
         )
         .unwrap();
@@ -168,6 +175,7 @@ mod tests {
 
         KEY            VALUE  EXPECTED  SINCE                 BY            UNDER   DECLARED BY
         vm.swappiness  61     10        2026-08-01T10:20:00Z  unattributed  a1b2c3  driftd.yaml:7
+        vm.swappiness (rule swappiness), changed after the deploy: a write of vm.other sets it too
 
         in force       a1b2c3 of web (d1)
         watching       sysctls by cgroup, MTUs by netlink, pressure by psi, since 2026-08-01T10:00:00Z

@@ -63,6 +63,9 @@ pub enum Cause {
     /// What the rule expects was written, and the kernel made something else of it.
     #[serde(rename = "kernel clamped")]
     KernelClamped,
+    /// Two writers keep overwriting each other: both are named in the detail.
+    #[serde(rename = "fight")]
+    Fight,
     /// None of these can be told.
     #[serde(rename = "unknown")]
     Unknown,
@@ -78,6 +81,7 @@ impl Cause {
             Cause::AppearedLate => "appeared late",
             Cause::CoupledKey => "coupled key",
             Cause::KernelClamped => "kernel clamped",
+            Cause::Fight => "fight",
             Cause::Unknown => "unknown",
         }
     }
@@ -103,7 +107,7 @@ pub struct Finding {
     pub wanted: Option<Value>,
     /// What is in force; `None` where the key does not exist or cannot be read.
     pub actual: Option<Value>,
-    /// What the value does not say: the names of the processes that were counted.
+    /// What the value does not say: the names of the processes that were counted, who fights with whom.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// What was in force before.

@@ -93,6 +93,23 @@ pub struct Writer {
     pub unit: Option<Box<str>>,
 }
 
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Writer { pid, comm, uid, login_uid, parent_pid, parent_comm, unit, .. } = self;
+        write!(f, "{comm} (pid {pid}, uid {uid}")?;
+        if let Some(login) = login_uid.filter(|login| login != uid) {
+            write!(f, ", login uid {login}")?;
+        }
+        if *parent_pid != 0 {
+            write!(f, ", parent {parent_comm} {parent_pid}")?;
+        }
+        if let Some(unit) = unit {
+            write!(f, ", unit {unit}")?;
+        }
+        f.write_str(")")
+    }
+}
+
 #[cfg(test)]
 impl Writer {
     /// One of a test, of which nothing matters but its process id.

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-use super::{Finding, Key, NamePattern, Outcome, Pattern, Severity, What};
+use super::{Finding, FindingState, Key, NamePattern, Outcome, Pattern, Severity, What};
 
 /// How the descriptions begin of the deployment statuses that driftd sets at GitHub: what comes back so is no deployment.
 pub const OWN_STATUS: &str = "driftd on ";
@@ -133,7 +133,12 @@ impl Routing {
     /// Whether the sink is told of it.
     pub fn takes(&self, what: &What, beneath: &Beneath) -> bool {
         match what {
-            What::Finding(finding) => self.takes_finding(finding) && self.takes_beneath(beneath),
+            // One that was told before its rule was muted, and is told to be a fight under the mute, is for nobody.
+            What::Finding(finding) => {
+                !(finding.hushed && finding.state == FindingState::Opened)
+                    && self.takes_finding(finding)
+                    && self.takes_beneath(beneath)
+            }
             // Somebody must look: what was to be put right by itself is not.
             What::Remedy(remedied) => {
                 matches!(remedied.outcome, Outcome::Stopped | Outcome::Failed)
@@ -211,6 +216,11 @@ mod tests {
         assert!(takes(&finding));
         finding.muted = Some(Mute { until: "2026-12-01T00:00:00Z".parse().unwrap(), reason: None });
         assert!(!takes(&finding));
+        // Told before its rule was muted: nothing more of it while it is open, and then that it healed.
+        (finding.muted, finding.hushed) = (None, true);
+        assert!(!takes(&finding));
+        (finding.state, finding.hushed) = (FindingState::Healed, false);
+        assert!(takes(&finding));
     }
 
     #[test]

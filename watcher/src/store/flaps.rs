@@ -72,8 +72,8 @@ fn named(writer: &Writer) -> String {
     }
 }
 
-/// Takes back what a sink was not told yet of a finding that flaps: that it opened, where it healed meanwhile. True where
-/// there was such a thing, and nothing of it is to be told. What is due may be under way already, or was sent by a run that
+/// Takes back what a sink was not told yet of a finding that flaps: that it opened, where it healed meanwhile, or became a
+/// fight. True where there was such a thing, and nothing is to be told of one that healed. What is due may be under way already, or was sent by a run that
 /// died before it could mark it: who may have heard that it opened hears that it healed.
 pub(super) fn take_back(
     change: &Transaction<'_>,

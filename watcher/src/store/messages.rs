@@ -225,16 +225,12 @@ pub(super) fn put_messages(
             if flapping.is_none() && outlet.flapping == Flapping::Held {
                 flapping = Some(flaps(change, finding, entry.time)?);
             }
-            if finding.state == FindingState::Healed {
-                // What it was told of again and again is over.
-                change
-                    .prepare_cached(
-                        "DELETE FROM messages WHERE sink = ?1 AND subject = ?2 AND reminders > 0",
-                    )?
-                    .execute(params![sink, finding.finding.0])?;
-                if take_back(change, sink, finding, entry.time)? {
-                    continue;
-                }
+            // What it was told of again and again is over, or is told now as what it has become: a fight.
+            change
+                .prepare_cached("DELETE FROM messages WHERE sink = ?1 AND subject = ?2 AND reminders > 0")?
+                .execute(params![sink, finding.finding.0])?;
+            if take_back(change, sink, finding, entry.time)? && finding.state == FindingState::Healed {
+                continue;
             }
         }
         change

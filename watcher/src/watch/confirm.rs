@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
 use super::{
     Watch,
+    fight::fought,
+    found::shown,
     hints::{Explained, Quiet},
-    moving, mute,
-    tracked::{Capturing, Check, Circumstance, Known, Tracked},
+    tracked::{Capturing, Circumstance, Known},
 };
 use crate::{
     deploys::Pin,
-    judge::{Judgement, State, Step, described_adopted, judge, judge_adopted, settled, step, wanted},
+    judge::{Judgement, State, Step, judge_adopted, settled, step},
     kernel::ReadError,
     model::{
-        Boottime, Capture, Cause, Change, Expectation, Finding, FindingId, FindingState, Healing, IfAbsent,
-        Key, Loss, Now, Revision, Rule, Touch, TouchReason, Value, What,
+        Boottime, Capture, Change, Expectation, Finding, Healing, IfAbsent, Key, Loss, Now, Rule, Touch,
+        TouchReason, Value, What,
     },
 };
 
@@ -109,14 +109,15 @@ impl Watch {
         if pin.in_window {
             tracked.changed_in = pin.deployment.clone();
         }
-        let shown = shown(tracked);
         let key = tracked.key.clone();
+        let shown = shown(&key);
+        let remedies = self.put_right(&key, circumstance.writer.as_ref(), value.as_ref(), now.boot);
+        self.take_turn(at, &circumstance, value.as_ref(), remedies.is_some(), now);
         // What follows for the rules decides what the change is told as, and is told after it.
         let place = self.batch.entries.len();
         // In a deploy's window every step is the deploy's, and is told as it is.
         let restored = self.judge_key(at, value.as_ref(), pin, false, now) && !pin.in_window;
         let Circumstance { previous, requested, writer, seen_by, .. } = circumstance;
-        let remedies = self.put_right(&key, writer.as_ref(), value.as_ref(), now.boot);
         let writes = explained.writes.max(1);
         let what = match restored {
             // Told each time, because the change it ends was told.
@@ -153,7 +154,7 @@ impl Watch {
 
     fn touched(&mut self, at: usize, quiet: Quiet, value: Option<Value>, pin: &Pin, now: Now) {
         let Some(tracked) = self.keys.get(at) else { return };
-        let shown = shown(tracked);
+        let shown = shown(&tracked.key);
         let touch = Touch {
             key: tracked.key.clone(),
             actual: value.map(shown),
@@ -175,6 +176,8 @@ impl Watch {
     fn judge_key(&mut self, at: usize, value: Option<&Value>, pin: &Pin, first: bool, now: Now) -> bool {
         let Some(tracked) = self.keys.get_mut(at) else { return false };
         let mut checks = std::mem::take(&mut tracked.checks);
+        let turns = tracked.turns.take();
+        let fight = turns.as_ref().and_then(|turns| turns.fight(now.boot));
         let written = tracked.written;
         let changed_in = tracked.changed_in.clone();
         let key = tracked.key.clone();
@@ -203,6 +206,15 @@ impl Watch {
                     judge_adopted(&key, &expectation, captured, check.adopted.as_deref(), value)
                 }
             };
+            // While two fight over it, it departs until they rest, and has nothing to settle.
+            let fought = fight.and_then(|fight| fought(fight, &key, rule, check, &mut self.reader));
+            let (judgement, written) = match fought {
+                Some(_) => (Judgement::Departs, None),
+                None => (judgement, written),
+            };
+            if fought.is_some() && check.state != State::Open {
+                check.state = State::Quiet;
+            }
             // What depends on another key is judged anew at each reading, however it is itself.
             check.judged = !matches!(rule.expectation, Expectation::Share { .. });
             let came_up_so = first && self.saw_the_boot && is_soon(now.boot);
@@ -217,7 +229,10 @@ impl Watch {
                 Step::Restored => restored = true,
                 Step::Open => {
                     let finding = self.finding(at, check, value, pin, now);
-                    let finding = finding.map(Box::new);
+                    let finding = finding.map(|finding| match &fought {
+                        Some(fought) => Box::new(fought.named(finding)),
+                        None => Box::new(finding),
+                    });
                     if let Some(mute) = finding.as_ref().and_then(|finding| finding.muted.as_ref()) {
                         muted.push(mute.clone());
                     }
@@ -235,6 +250,9 @@ impl Watch {
                 }
             }
             departs |= check.state != State::Quiet;
+            if let (Some(fought), Some(finding)) = (&fought, &mut check.finding) {
+                self.goes_on_fought(finding, fought, value, now);
+            }
             if let Some(finding) = &mut check.finding
                 && finding.actual.as_ref() != value
                 && !key.is_secret()
@@ -244,127 +262,10 @@ impl Watch {
             }
         }
         if let Some(tracked) = self.keys.get_mut(at) {
-            tracked.checks = checks;
+            (tracked.checks, tracked.turns) = (checks, turns);
         }
         muted.iter().for_each(|mute| self.muted(mute));
         restored && !departs && !healed
-    }
-
-    fn finding(
-        &self,
-        at: usize,
-        check: &Check,
-        value: Option<&Value>,
-        pin: &Pin,
-        now: Now,
-    ) -> Option<Finding> {
-        let (tracked, rule) = (self.keys.get(at)?, self.rules.get(check.rule)?);
-        let shown = shown(tracked);
-        let change = tracked.last_change.as_deref().filter(|_| !check.expects_anew).cloned();
-        let pin = change.as_ref().map_or(pin, |change| &change.pin).clone();
-        let cause = self.cause(tracked, change.as_ref(), check, &pin);
-        let moved_by = change.as_ref().and_then(|change| change.mover.as_ref()).map(|mover| mover.detail());
-        let (previous, requested, writer, seen_by) = match change {
-            Some(change) => (change.previous, change.requested, change.writer, change.seen_by),
-            None => (None, None, None, moving::seen_by(tracked)),
-        };
-        let expected = expected_of(&tracked.key, rule, check);
-        Some(Finding {
-            finding: FindingId(Uuid::now_v7().to_string().into()),
-            state: FindingState::Opened,
-            key: tracked.key.clone(),
-            rule: rule.name.clone(),
-            severity: rule.severity,
-            expected,
-            wanted: wanted_of(&tracked.key, rule, check),
-            actual: value.cloned().map(shown),
-            detail: moved_by.or_else(|| self.reader.detail(&tracked.key)),
-            previous: previous.map(shown),
-            requested: requested.map(shown),
-            commit: pin.commit,
-            declared_commit: declared_commit(rule, check.captured.as_deref()),
-            declared_by: rule.source.clone(),
-            cause,
-            writer,
-            seen_by,
-            deployment: pin.deployment,
-            opened: now.wall,
-            healed: None,
-            healing: None,
-            muted: mute::active(rule, now).cloned(),
-            hushed: false,
-        })
-    }
-
-    /// Gives open findings of a key the words of their rules as they are now: the configuration may have changed.
-    /// The severity it keeps: whoever heard that it opened hears that it healed.
-    pub(super) fn redeclare(&mut self, key: &Key) {
-        let Some(tracked) = self.by_key.get(key).and_then(|at| self.keys.get_mut(*at)) else { return };
-        for check in &mut tracked.checks {
-            let Some(rule) = self.rules.get(check.rule) else { continue };
-            let (expected, wanted) = (expected_of(key, rule, check), wanted_of(key, rule, check));
-            let Some(finding) = &mut check.finding else { continue };
-            let before = Finding::clone(finding);
-            finding.expected = expected;
-            finding.wanted = wanted;
-            finding.declared_by = rule.source.clone();
-            finding.declared_commit = declared_commit(rule, check.captured.as_deref());
-            if **finding != before {
-                self.batch.moved.push(Finding::clone(finding));
-            }
-        }
-    }
-
-    /// Why a key departs that is a finding from now on.
-    fn cause(&self, tracked: &Tracked, change: Option<&Circumstance>, check: &Check, pin: &Pin) -> Cause {
-        match change {
-            // What came up wrong by itself: nobody wrote it, or only what it came from.
-            None if tracked.late && !check.expects_anew => Cause::AppearedLate,
-            Some(change) if tracked.late && change.previous.is_none() && change.writer.is_none() => {
-                Cause::AppearedLate
-            }
-            Some(change) if change.mover.is_some() => Cause::CoupledKey,
-            Some(change) if self.is_clamped(tracked, change, check) => Cause::KernelClamped,
-            // A change in a deploy's window belongs to the deploy, and so does a wrong value it left.
-            Some(change) if change.pin.in_window => Cause::DeployDidNotApply,
-            Some(_) if pin.deployment.is_some() => Cause::ChangedAfterDeploy,
-            Some(_) => Cause::Unknown,
-            None if self.verdicts.is_pending() => Cause::DeployDidNotApply,
-            None if check.from_the_start => Cause::NeverInForce,
-            None => Cause::Unknown,
-        }
-    }
-
-    /// Whether what a rule expects was written, and something else is in force.
-    fn is_clamped(&self, tracked: &Tracked, change: &Circumstance, check: &Check) -> bool {
-        let Some(rule) = self.rules.get(check.rule) else { return false };
-        let captured = check.captured.as_deref().map(|capture| &capture.value);
-        change.requested.as_ref().is_some_and(|asked| {
-            judge(&tracked.key, &rule.expectation, captured, Some(asked)) == Judgement::InSync
-        })
-    }
-
-    pub(super) fn tell_healed(&mut self, finding: Finding, value: Option<Value>, why: Healing, now: Now) {
-        // What it was in between is written after the entries, and would open it again.
-        self.batch.moved.retain(|moved| moved.finding != finding.finding);
-        let actual = if finding.key.is_secret() { value.map(|_| Value::secret()) } else { value };
-        let healed = Finding {
-            state: FindingState::Healed,
-            healed: Some(now.wall),
-            healing: Some(why),
-            hushed: false,
-            actual,
-            ..finding
-        };
-        self.tell(now, What::Finding(Box::new(healed)));
-    }
-}
-
-/// The commit whose baseline declared what a rule expects; of what the host's own files say that is not known.
-pub(super) fn declared_commit(rule: &Rule, captured: Option<&Capture>) -> Option<Revision> {
-    match rule.expectation {
-        Expectation::Captured(_) => captured.map(|capture| capture.commit.clone()),
-        _ => rule.commit.clone(),
     }
 }
 
@@ -378,24 +279,4 @@ pub(super) fn saw_the_boot(last: Option<Timestamp>, now: Now) -> bool {
 /// Whether what is first looked at now came up as it is: a rule can be new long after the boot.
 fn is_soon(now: Boottime) -> bool {
     Duration::from_nanos(now.nanos) < SOON
-}
-
-/// The value that puts a key right under a rule, where there is one.
-fn wanted_of(key: &Key, rule: &Rule, check: &Check) -> Option<Value> {
-    match &check.adopted {
-        Some(value) => Some(Value::clone(value)),
-        None => wanted(key, &rule.expectation, check.captured.as_ref().map(|capture| &capture.value)),
-    }
-}
-
-/// What a rule expects of a key now, in words.
-pub(super) fn expected_of(key: &Key, rule: &Rule, check: &Check) -> String {
-    let captured = check.captured.as_ref().map(|capture| &capture.value);
-    described_adopted(key, &rule.expectation, captured, check.adopted.as_deref())
-}
-
-/// How a value of this key is shown: a secret never is.
-pub(super) fn shown(tracked: &Tracked) -> impl Fn(Value) -> Value + Copy + use<> {
-    let secret = tracked.key.is_secret();
-    move |value| if secret { Value::secret() } else { value }
 }

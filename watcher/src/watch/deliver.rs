@@ -139,6 +139,7 @@ impl Watch {
             self.owe_verdict(&deployment, true, verdict);
             self.capture(&deployment.commit, window.as_ref());
             self.begin_anew(true);
+            self.forget_fights();
         }
         if status != DeploymentStatus::Started {
             self.sweep(SweepReason::Deployment, now);

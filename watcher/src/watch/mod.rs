@@ -9,6 +9,8 @@ mod coupled;
 mod declare;
 mod deliver;
 mod doubt;
+mod fight;
+mod found;
 mod hints;
 mod links;
 mod losses;
@@ -51,8 +53,8 @@ use crate::{
     judge::State,
     kernel::{Answer, Reader, SlowReader},
     model::{
-        Adopted, Boottime, Counters, Entry, Healing, Hint, IfAbsent, Ignored, Key, Now, Owner, Pattern, Rule,
-        Started, Status, SweepReason, VerdictStatus, What, Write,
+        Adopted, Boottime, Cause, Counters, Entry, Healing, Hint, IfAbsent, Ignored, Key, Now, Owner,
+        Pattern, Rule, Started, Status, SweepReason, VerdictStatus, What, Write,
     },
     probes::{News, Rise, Tally},
     remedy::{Applied, Hand},
@@ -308,7 +310,11 @@ impl Watch {
             match self.check_of(&finding.rule, &finding.key) {
                 Some(check) => {
                     check.state = State::Open;
+                    let is_of_fight = finding.cause == Cause::Fight;
                     check.finding = Some(Box::new(finding));
+                    if is_of_fight {
+                        self.recall_fight(&key, now);
+                    }
                     self.redeclare(&key);
                 }
                 None => self.tell_healed(finding, None, Healing::Undeclared, now),

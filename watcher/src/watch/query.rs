@@ -2,7 +2,7 @@
 
 use super::{
     Watch,
-    confirm::{expected_of, shown},
+    found::{expected_of, shown},
     tracked::{Known, Tracked},
 };
 use crate::{
@@ -81,7 +81,7 @@ impl Watch {
         Watched {
             key: tracked.key.clone(),
             surface: tracked.key.surface(),
-            actual: actual.map(shown(tracked)),
+            actual: actual.map(shown(&tracked.key)),
             watched_by: self.watched_by(tracked).into(),
             readable: !tracked.unreadable,
             rules: rules.collect(),

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Watch,
+    fight::fought_over,
     tracked::{Check, Known, Tracked},
 };
 use crate::{
@@ -97,6 +98,8 @@ enum Due {
     Wait,
     /// It is told, and that is all.
     Tell(Said),
+    /// It is told, and decided again when two who fight have rested.
+    Rest(Act, Said),
     /// The live value is taken.
     Adopt,
     /// It is written.
@@ -261,6 +264,10 @@ impl Watch {
                     }
                 }
                 Due::Tell(said) => self.say(waiting, Act::Revert, said, now),
+                Due::Rest(act, said) => {
+                    self.say_once(&waiting, act, &said, now);
+                    later.push(Waiting { said: Some(said), ..waiting });
+                }
                 Due::Order(order) => orders.push((waiting, order)),
             }
         }
@@ -279,17 +286,22 @@ impl Watch {
         self.status.unrecorded.is_some() || self.remedies.not_before.is_some_and(|until| now.boot < until)
     }
 
-    /// Says what is not done, and why; by a rule what was not said before.
-    fn say(&mut self, waiting: Waiting, remedy: Act, said: Said, now: Now) {
-        if waiting.said.as_ref() == Some(&said) {
+    /// Says what is not done, and why.
+    fn say(&mut self, mut waiting: Waiting, remedy: Act, said: Said, now: Now) {
+        match waiting.asked.take() {
+            Some((_, reply)) => drop(reply.send(Err(said.2.unwrap_or_default()))),
+            None => self.say_once(&waiting, remedy, &said, now),
+        }
+    }
+
+    /// The same, of what a rule would have done: what was not said before.
+    fn say_once(&mut self, waiting: &Waiting, remedy: Act, said: &Said, now: Now) {
+        if waiting.said.as_ref() == Some(said) {
             return;
         }
-        let (outcome, requested, reason) = said;
-        let told = self.remedied(&waiting, outcome, requested, reason.clone());
-        match (waiting.asked, told) {
-            (Some((_, reply)), _) => drop(reply.send(Err(reason.unwrap_or_default()))),
-            (None, Some(told)) => self.tell(now, What::Remedy(Box::new(Remedied { remedy, ..told }))),
-            (None, None) => {}
+        let (outcome, requested, reason) = said.clone();
+        if let Some(told) = self.remedied(waiting, outcome, requested, reason) {
+            self.tell(now, What::Remedy(Box::new(Remedied { remedy, ..told })));
         }
     }
 
@@ -303,10 +315,16 @@ impl Watch {
             Known::Value(value) => value.as_ref(),
             Known::Nothing => return Due::Wait,
         };
+        let fight = fought_over(tracked, check, now.boot);
         let limits = match (rule.remedy, &waiting.asked) {
             (_, Some(_)) => None,
             (Remedy::Notify, None) => return Due::Over,
-            (Remedy::Adopt, None) => return Due::Adopt,
+            (Remedy::Adopt, None) => {
+                return match fight {
+                    Some(why) => Due::Rest(Act::Adopt, (Outcome::Refused, None, Some(why))),
+                    None => Due::Adopt,
+                };
+            }
             (Remedy::Revert(limits), None) => Some(limits),
         };
         let step = match self.plan(&waiting.key, rule, check, live, waiting.asked.is_none()) {
@@ -322,6 +340,9 @@ impl Watch {
                      hint: let its sender send `started` too; `driftd revert {}` works all the same",
                     waiting.key
                 ));
+            }
+            if fight.is_some() {
+                return Due::Rest(Act::Revert, (Outcome::Refused, Some(step.value), fight));
             }
             if limits.dry_run {
                 return Due::Tell((Outcome::DryRun, Some(step.value), None));

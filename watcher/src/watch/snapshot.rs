@@ -2,7 +2,7 @@
 
 use super::{
     Watch,
-    confirm::{declared_commit, expected_of, shown},
+    found::{declared_commit, expected_of, shown},
     tracked::Known,
 };
 use crate::model::{DeploymentId, Expectation, Expected, Key, Snapshot, Value};
@@ -16,7 +16,7 @@ impl Watch {
     fn values(&self) -> Vec<(Key, Option<Value>)> {
         let values = self.keys.iter().filter_map(|tracked| match &tracked.known {
             Known::Value(value) if !tracked.unreadable && !tracked.checks.is_empty() => {
-                Some((tracked.key.clone(), value.clone().map(shown(tracked))))
+                Some((tracked.key.clone(), value.clone().map(shown(&tracked.key))))
             }
             Known::Value(_) | Known::Nothing => None,
         });

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     deploys::Pin,
-    judge::State,
+    judge::{State, Turns},
     model::{Boottime, Capture, DeploymentId, Finding, Hint, IfAbsent, Key, Revision, SeenBy, Value, Writer},
 };
 
@@ -33,6 +33,8 @@ pub struct Tracked {
     pub written: Option<Boottime>,
     /// Its last change, for the finding that may follow. Boxed, as what most keys never have.
     pub last_change: Option<Box<Circumstance>>,
+    /// The last changes by which a fight over it is known. Boxed, as what most keys never have.
+    pub turns: Option<Box<Turns>>,
     /// A write of another key that may have set this one too.
     pub mover: Option<Box<Mover>>,
     /// The deployment in whose window it last changed.
@@ -146,6 +148,7 @@ impl Tracked {
             checks: Vec::new(),
             written: None,
             last_change: None,
+            turns: None,
             mover: None,
             changed_in: None,
             asked_under: None,

@@ -13,6 +13,7 @@ mod boot;
 mod bypass;
 mod causes;
 mod deployments;
+mod fights;
 mod harness;
 mod incident;
 mod lifecycle;
@@ -84,7 +85,9 @@ impl Needs {
 }
 
 fn main() -> ExitCode {
-    if let Some(code) = host::confine().or_else(host::act).or_else(host::serve).or_else(host::press) {
+    if let Some(code) =
+        host::confine().or_else(host::rewrite).or_else(host::act).or_else(host::serve).or_else(host::press)
+    {
         return code;
     }
     let (options, filters): (Vec<_>, Vec<_>) =
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         store::SCENARIOS,
         sinks::SCENARIOS,
         privileges::SCENARIOS,
+        fights::SCENARIOS,
         remedies::SCENARIOS,
         deployments::SCENARIOS,
         peers::SCENARIOS,

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{Home, finding, loss};
 use crate::{
-    model::{Change, Entry, Finding, FindingId, FindingState, Mute, What},
+    model::{Cause, Change, Entry, Finding, FindingId, FindingState, Mute, What},
     store::{Batch, Message, Next, Outcome, Reader, Work},
 };
 
@@ -153,6 +153,40 @@ async fn what_was_told_when_its_mute_ended_is_told_again_like_any_other() {
     home.sent(&first, Some(at(100))).await;
     let [again] = home.sends(0, at(101)).try_into().unwrap();
     assert_eq!((said(&again).as_str(), again.reminder), ("f1 Opened", 1));
+    home.end();
+}
+
+#[tokio::test]
+async fn a_finding_that_became_a_fight_is_told_so_and_reminded_of_once() {
+    let mut home = home(", remind: 1d");
+    home.recorded(vec![then(0, finding("f1", "opened"))]).await;
+    let first = home.sends(0, at(1));
+    home.sent(&first, Some(at(100))).await;
+    let What::Finding(opened) = finding("f1", "opened").what else { panic!("it is a finding") };
+    let fight = Finding { cause: Cause::Fight, ..*opened };
+    home.recorded(vec![Entry { time: at(50), what: What::Finding(Box::new(fight)) }]).await;
+    let [told] = home.sends(0, at(51)).try_into().unwrap();
+    assert_eq!((said(&told).as_str(), told.reminder), ("f1 Opened", 0));
+    home.sent(&[told], Some(at(150))).await;
+    assert_eq!(home.next(0, at(101)), Next::At(at(150)), "not of what it was before");
+    home.recorded(vec![then(120, finding("f1", "healed"))]).await;
+    assert_eq!(home.told(at(200)).await, ["f1 Healed"]);
+    home.end();
+}
+
+#[tokio::test]
+async fn a_finding_that_becomes_a_fight_while_its_message_is_held_is_told_as_that_alone() {
+    let mut home = home("");
+    for round in 0..3 {
+        home.recorded(vec![flap(round, FindingState::Opened, 0), flap(round, FindingState::Healed, 1)]).await;
+    }
+    home.told(at(2)).await;
+    home.recorded(vec![flap(3, FindingState::Opened, 3)]).await;
+    let What::Finding(held) = flap(3, FindingState::Opened, 4).what else { panic!("it is a finding") };
+    let fight = Finding { cause: Cause::Fight, ..*held };
+    home.recorded(vec![Entry { time: at(4), what: What::Finding(Box::new(fight)) }]).await;
+    let told = home.told(at(400)).await;
+    assert_eq!(told.iter().filter(|told| *told == "f3 Opened").count(), 1, "{told:?}");
     home.end();
 }
 

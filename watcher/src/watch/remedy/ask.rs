@@ -111,6 +111,8 @@ impl Watch {
         check.state = State::Quiet;
         check.judged = false;
         check.adopted = Some(Box::new(live.clone()));
+        // Who goes on against what was adopted begins a fight anew.
+        tracked.turns = None;
         if let (Expectation::Captured(_), Some(captured)) = (&rule.expectation, &mut check.captured) {
             // What the host had is what it has: a later deployment captures it anew only where it changes it.
             **captured = Capture { value: live.clone(), ..(**captured).clone() };

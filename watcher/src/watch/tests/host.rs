@@ -21,7 +21,7 @@ use crate::{
     http::{Asked, Delivery, Query},
     kernel::Answer,
     model::{
-        Act, Announcement, Boottime, Entry, Expectation, Finding, FindingState, Hint, Key, Now, Owner,
+        Act, Announcement, Boottime, Cause, Entry, Expectation, Finding, FindingState, Hint, Key, Now, Owner,
         Person, Phase, Receipt, Remedied, Rule, SeenBy, Severity, Source, Status, Verdict, What, Writer,
     },
     remedy::Applied,
@@ -328,11 +328,14 @@ impl Host {
         let place = (finding.rule.to_string(), finding.key.clone());
         assert_eq!(finding.state == FindingState::Healed, finding.healed.is_some(), "{finding:?}");
         let before = match finding.state {
-            // One that was muted is told under its name when the mute ends.
+            // One that was muted is told under its name when the mute ends, and one that becomes a fight then.
             FindingState::Opened => self
                 .open
                 .insert(place, (**finding).clone())
-                .filter(|before| before.finding != finding.finding || before.muted.is_none())
+                .filter(|before| {
+                    let is_fight = before.cause != Cause::Fight && finding.cause == Cause::Fight;
+                    before.finding != finding.finding || before.muted.is_none() && !is_fight
+                })
                 .map(|before| before.finding),
             FindingState::Healed => {
                 let before = self.open.remove(&place).expect("what heals was open");

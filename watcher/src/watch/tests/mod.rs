@@ -6,6 +6,7 @@ mod changes;
 mod coupled;
 mod deployments;
 mod doubts;
+mod fights;
 mod host;
 mod losses;
 mod moving;

@@ -8,7 +8,7 @@ use super::host::{Host, MTU, SWAPPINESS, THP, WINDOW, at_least, captures, expect
 use crate::{
     judge::{Judgement, judge},
     kernel::Reader,
-    model::{Announcement, Key, Phase, Rule, Source},
+    model::{Announcement, Cause, Key, Phase, Rule, Source},
     watch::{Counts, Input},
 };
 
@@ -21,6 +21,8 @@ enum Event {
     Announced(usize, u32, u8),
     /// Something writes, and nobody sees it.
     Silent(usize, u8),
+    /// Two write in turns, so often, with a pause after each.
+    Turns(usize, usize, u64),
     /// A key goes away.
     Remove(usize),
     /// The kernel refuses a write.
@@ -58,6 +60,7 @@ fn event() -> impl Strategy<Value = Event> {
         6 => (0..KEYS.len(), 1..4u32, 0..3u8).prop_map(|(key, pid, value)| Event::Write(key, pid, value)),
         1 => (0..KEYS.len(), 1..4u32, 0..3u8).prop_map(|(key, pid, value)| Event::Announced(key, pid, value)),
         2 => (0..KEYS.len(), 0..3u8).prop_map(|(key, value)| Event::Silent(key, value)),
+        1 => (0..2usize, 1..7usize, 0..3_000u64).prop_map(|(key, times, pause)| Event::Turns(key, times, pause)),
         1 => Just(Event::Remove(1)),
         1 => (0..KEYS.len(), 1..4u32).prop_map(|(key, pid)| Event::Refused(key, pid)),
         5 => prop_oneof![0..150u64, 0..5_000u64, 0..70_000u64].prop_map(Event::Pass),
@@ -85,6 +88,14 @@ fn happen(host: &mut Host, event: &Event) -> Vec<String> {
         Event::Write(key, _, new) | Event::Silent(key, new) => {
             host.set(KEYS[key].0, value(key, new));
             Vec::new()
+        }
+        Event::Turns(key, times, pause) => {
+            let mut lines = Vec::new();
+            for (pid, new) in [(5, 0), (6, 2)].into_iter().cycle().take(times) {
+                lines.extend(host.write(pid, KEYS[key].0, value(key, new)));
+                lines.extend(host.pass(pause));
+            }
+            lines
         }
         Event::Remove(key) => {
             if host.path(KEYS[key].0).exists() {
@@ -146,6 +157,10 @@ proptest! {
         let (mut host, _) = course(&events);
         // Every window times out, and a sweep follows.
         host.pass(WINDOW + 61_000);
+        if host.open.values().any(|finding| finding.cause == Cause::Fight) {
+            // Whoever fights has rested then.
+            host.pass(2 * 60 * 60 * 1000);
+        }
         prop_assert!(host.status().window.is_none());
         let open: BTreeSet<_> = host.open.keys().cloned().collect();
         prop_assert_eq!(&open, &departing(&mut host));

@@ -3,7 +3,7 @@
 import { show as showHistory } from "./history.js";
 import { ask, events, follow, onNews } from "./state.js";
 import { begin, onChosen, paint } from "./timeline.js";
-import { ago, by, cause, kind, make, sentence, short, timestamp, value, when } from "./words.js";
+import { ago, by, cause, kind, make, sentence, short, stands, timestamp, value, when } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -63,12 +63,12 @@ function findings(open, unreadable) {
   const sorted = [...open].sort((a, b) => rank[a.severity] - rank[b.severity] || a.key.localeCompare(b.key));
   const items = sorted.slice(0, FINDINGS).map((finding) => {
     const commit = finding.commit ? `under ${short(finding.commit)}` : "before any deployment";
-    const was = finding.previous === null ? "" : `, was ${finding.previous}`;
+    const was = finding.previous === null || finding.cause === "fight" ? "" : `, was ${finding.previous}`;
     return make("li", { class: finding.severity },
       make("p", { class: "what" },
         make("span", { class: `tag ${finding.severity}` }, finding.severity),
         make("button", { type: "button", class: "key", title: "Show its history", onclick: () => choose(finding.key, true) }, finding.key),
-        ` is ${value(finding.actual)}, expected ${finding.expected}${was}.`),
+        `${stands(finding)}${was}.`),
       make("p", { class: "why" },
         `${cause(finding)[0].toUpperCase()}${cause(finding).slice(1)}, ${commit}, ${by(finding.writer)}. Declared by ${finding.declared_by.file}:${finding.declared_by.line} (rule ${finding.rule}). Open since `,
         timestamp(finding.opened), ".",

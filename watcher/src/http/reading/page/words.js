@@ -69,8 +69,19 @@ function under(event) {
   return event.in_window ? `in the deploy of ${short(event.commit)}` : `under ${short(event.commit)}`;
 }
 
-/** Why a key departs. */
-export const cause = (finding) => (finding.cause === "unknown" ? "cause unknown" : finding.cause);
+/** Why a key departs, and what its value does not say. */
+export function cause(finding) {
+  const why = finding.cause === "unknown" ? "cause unknown" : finding.cause;
+  return finding.detail ? `${why}: ${finding.detail}` : why;
+}
+
+/** What is in force and what should be, behind the name of the key. */
+export function stands(finding) {
+  const now = value(finding.actual);
+  return finding.cause === "fight"
+    ? ` is fought over by two, expected ${finding.expected}; it is ${now} now`
+    : ` is ${now}, expected ${finding.expected}`;
+}
 
 /** The kind of an event, as its row is marked. */
 export function kind(event) {
@@ -93,7 +104,7 @@ export function sentence(event) {
     }
     case "finding":
       return event.state === "opened"
-        ? `${event.severity}: ${event.key} is ${value(event.actual)}, expected ${event.expected}; ${cause(event)}, ${by(event.writer)}, ${under(event)}`
+        ? `${event.severity}: ${event.key}${stands(event)}; ${cause(event)}, ${by(event.writer)}, ${under(event)}`
         : event.healing === "no longer declared"
           ? `${event.key} is no longer declared; expected was ${event.expected}`
           : `${event.key} is ${value(event.actual)}, expected ${event.expected}`;
