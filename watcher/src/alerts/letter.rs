@@ -182,6 +182,7 @@ mod tests {
             orphaned: false,
             reminder: 0,
             flaps: None,
+            burst: false,
         }
     }
 

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::render::message;
+use super::{render::message, summary};
 use crate::{
     model::{Beneath, Finding, FindingState, Key, What},
     store::Message,
@@ -130,33 +130,54 @@ pub fn look(what: &What) -> String {
 }
 
 /// The form of Standard Webhooks.
-pub fn standard(sent: &Message, head: &Letterhead) -> Value {
-    let Message { id, row, .. } = sent;
-    json!({
-        "id": id,
-        "type": kind(&row.entry.what),
-        "timestamp": row.entry.time,
-        "data": data(sent, head),
-    })
+pub fn standard(sent: &[Message], head: &Letterhead) -> Value {
+    let Told { id, kind, time, data, .. } = told(sent, head);
+    json!({ "id": id, "type": kind, "timestamp": time, "data": data })
 }
 
 /// CloudEvents 1.0, structured (https://github.com/cloudevents/spec).
-pub fn cloudevent(sent: &Message, head: &Letterhead) -> Value {
-    let Message { id, row, .. } = sent;
-    let what = &row.entry.what;
+pub fn cloudevent(sent: &[Message], head: &Letterhead) -> Value {
+    let Told { id, kind, time, data, key } = told(sent, head);
     let mut event = json!({
         "specversion": "1.0",
         "id": id,
         "source": format!("/driftd/{}", head.server),
-        "type": kind(what),
-        "time": row.entry.time,
+        "type": kind,
+        "time": time,
         "datacontenttype": "application/json",
-        "data": data(sent, head),
+        "data": data,
     });
-    if let (Value::Object(event), Some(key)) = (&mut event, what.key()) {
+    if let (Value::Object(event), Some(key)) = (&mut event, key) {
         event.insert("subject".into(), json!(key.to_string()));
     }
     event
+}
+
+/// What is told in either form.
+struct Told<'m> {
+    id: &'m str,
+    kind: &'static str,
+    time: Option<Timestamp>,
+    data: Value,
+    key: Option<&'m Key>,
+}
+
+/// One message, or a burst.
+fn told<'m>(sent: &'m [Message], head: &Letterhead) -> Told<'m> {
+    match sent {
+        [one] if !one.burst => {
+            let what = &one.row.entry.what;
+            let (kind, data) = (kind(what), data(one, head));
+            Told { id: &one.id, kind, time: Some(one.row.entry.time), data, key: what.key() }
+        }
+        many => Told {
+            id: many.first().map_or("", |first| &first.id),
+            kind: summary::KIND,
+            time: many.last().map(|last| last.row.entry.time),
+            data: summary::data(many, head),
+            key: None,
+        },
+    }
 }
 
 /// The moment of sending as Standard Webhooks sign it: seconds since 1970.

@@ -138,7 +138,7 @@ pub struct Push {
     /// Who knows how things stand.
     pub status: AskStatus,
     /// Moves whenever something was recorded.
-    pub commits: watch::Receiver<u64>,
+    pub news: watch::Receiver<u64>,
     /// How often it lives.
     pub heartbeat: Duration,
 }
@@ -150,7 +150,7 @@ impl Push {
         let mut tries = 0;
         let mut posted: Option<(Value, Instant)> = None;
         loop {
-            self.commits.borrow_and_update();
+            self.news.borrow_and_update();
             let (reply, status) = oneshot::channel();
             if self.status.send(reply).await.is_err() {
                 return;
@@ -169,7 +169,7 @@ impl Push {
             };
             if due > Instant::now() {
                 tokio::select! {
-                    moved = self.commits.changed() => match moved {
+                    moved = self.news.changed() => match moved {
                         Ok(()) => sleep(GATHER).await,
                         Err(_) => return,
                     },

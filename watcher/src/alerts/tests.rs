@@ -1,5 +1,6 @@
 //! Messages through a real store to real endpoints that answer well, badly, late and by halves.
 
+mod bursts;
 mod github;
 mod home;
 mod mail;
