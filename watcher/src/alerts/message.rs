@@ -76,8 +76,10 @@ pub fn link(what: &What, head: &Letterhead) -> Option<String> {
 pub struct Advice {
     /// Puts back what is expected, where that is one value that can be written.
     pub revert: Option<String>,
-    /// Shows the change to the declaring file that would make the live value the declared one.
-    pub adopt: String,
+    /// Shows the change to the declaring file that would make the live value the declared one; where there is no such file on
+    /// this host, or it says no single value, has the live value expected until the next deployment. Nothing where no value
+    /// can be adopted.
+    pub adopt: Option<String>,
     /// Shows more.
     pub look: String,
 }
@@ -92,8 +94,24 @@ pub fn advice(finding: &Finding) -> Advice {
             .as_ref()
             .filter(|_| finding.actual.is_some())
             .and_then(|wanted| revert(&finding.key, wanted.as_str())),
-        adopt: format!("driftd adopt {key} --format patch"),
+        adopt: adopt(finding).map(|how| format!("driftd adopt {key} {how}")),
         look: format!("driftd history {key}"),
+    }
+}
+
+/// How the live value of a finding is adopted.
+fn adopt(finding: &Finding) -> Option<&'static str> {
+    let Finding { key, actual, wanted, expected, declared_commit, .. } = finding;
+    if key.is_secret() || actual.is_none() {
+        return None;
+    }
+    // What was captured, or came with a deployment, is of a commit, and is in no file of this host.
+    let is_line =
+        declared_commit.is_none() && wanted.as_ref().is_some_and(|wanted| wanted.as_str() == expected);
+    match is_line {
+        true => Some("--format patch"),
+        false if key.moves_by_itself() => None,
+        false => Some("--accept"),
     }
 }
 

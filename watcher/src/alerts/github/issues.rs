@@ -258,8 +258,10 @@ fn row(finding: &Finding, head: &Letterhead) -> String {
 /// What can be done about a finding. A command is whole, or not there.
 fn command(finding: &Finding) -> String {
     let advice = advice(finding);
-    let revert = advice.revert.map_or(String::new(), |revert| format!("revert: {}; ", quoted(&revert)));
-    format!("- {revert}adopt: {}; more: {}\n", quoted(&advice.adopt), quoted(&advice.look))
+    let commands = [("revert", advice.revert), ("adopt", advice.adopt), ("more", Some(advice.look))];
+    let commands = commands.into_iter().filter_map(|(name, command)| Some((name, command?)));
+    let named: Vec<_> = commands.map(|(name, command)| format!("{name}: {}", quoted(&command))).collect();
+    format!("- {}\n", named.join("; "))
 }
 
 /// What an issue says when all healed: that, and below it what it said.
