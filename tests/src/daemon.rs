@@ -106,6 +106,21 @@ impl Home {
         home
     }
 
+    /// Lets messages say which values are right.
+    #[track_caller]
+    pub fn let_messages_declare(&self) {
+        let path = self.path("driftd.yaml");
+        let text = fs::read_to_string(&path).expect("the configuration can be read");
+        let (before, after) = text.split_once(", secrets: ").expect("it has a secret");
+        let text = match after.split_once(" }") {
+            Some((secret, rest)) => {
+                format!("{before}, senders: {{ plain: {{ secrets: {secret}, declared: true }} }} }}{rest}")
+            }
+            None => panic!("the secret has no end in {text}"),
+        };
+        fs::write(path, text).expect("the configuration can be written");
+    }
+
     /// Adds sinks: the body of `sinks:`, of one line.
     #[track_caller]
     pub fn tell(&self, sinks: &str) {

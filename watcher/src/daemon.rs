@@ -111,7 +111,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
     // There is one write in hand at a time.
     let (applied, applied_inbox) = mpsc::channel::<Applied>(1);
     let (stop, stopped) = watch::channel(false);
-    let (trouble, commits) = (store.trouble(), store.commits());
+    let (trouble, news) = (store.trouble(), store.news());
 
     let webhook = match &config.webhook {
         Some(settings) => Some(Webhook::bind(settings, &config.state).await?),
@@ -151,7 +151,7 @@ pub async fn run(mut config: Config, options: Options) -> anyhow::Result<()> {
         true => None,
         false => {
             let (status, stop) = (statuses(queries.clone()), stopped.clone());
-            let given = Given { work: work.clone(), status, commits, stop };
+            let given = Given { work: work.clone(), status, news, stop };
             let state = config.state.clone();
             Some(spawn("sinks", move || {
                 if let Err(error) = outside.run(&state, &given) {

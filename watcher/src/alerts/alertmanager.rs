@@ -23,7 +23,6 @@ pub fn firing(status: &Status, routing: &Routing, head: &Letterhead) -> Value {
             "expected": finding.expected,
             "declared_by": finding.declared_by.to_string(),
             "finding": finding.finding,
-            "adopt": advice.adopt,
             "look": advice.look,
         });
         // Every annotation is a text: what is not known has none.
@@ -32,6 +31,7 @@ pub fn firing(status: &Status, routing: &Routing, head: &Letterhead) -> Value {
             ("commit", finding.commit.as_ref().map(|commit| commit.as_str().to_owned())),
             ("commit_link", link(&what, head)),
             ("revert", advice.revert),
+            ("adopt", advice.adopt),
         ];
         for (name, value) in known {
             if let (Value::Object(annotations), Some(value)) = (&mut annotations, value) {

@@ -58,14 +58,17 @@ impl Burst {
             });
         let mut text = counted.collect::<Vec<_>>().join(", ");
         let _ = write!(text, " more within {} s, of {} keys: ", WINDOW.as_secs(), self.keys.len());
-        let named: Vec<_> = self.keys.iter().take(NAMED).map(ToString::to_string).collect();
-        text.push_str(&named.join(", "));
-        if self.keys.len() > NAMED {
-            text.push_str(", …");
-        }
+        text.push_str(&named(&self.keys));
         text.push_str("; `driftd events` has each");
         text
     }
+}
+
+/// The keys that a summary names.
+pub(super) fn named(keys: &BTreeSet<Key>) -> String {
+    let named: Vec<_> = keys.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if keys.len() > NAMED { ", …" } else { "" };
+    format!("{}{more}", named.join(", "))
 }
 
 /// What was told of the present window, and what was held back.

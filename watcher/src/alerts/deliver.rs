@@ -22,7 +22,7 @@ use super::{
     patience::{Answer, Circuit, wait},
     remote::Remote,
 };
-use crate::store::{LONGEST, Message, Next, Outcome, Reader, Stale, StoreError, Work};
+use crate::store::{LONGEST, Message, Next, Outcome, Reader, Stale, StoreError, Together, Work};
 
 /// How long a store that cannot be read is left alone.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -46,12 +46,13 @@ pub struct Delivery {
     /// Who writes what became of it.
     pub work: Sender<Work>,
     /// Moves whenever there may be something to send.
-    pub commits: watch::Receiver<u64>,
+    pub news: watch::Receiver<u64>,
 }
 
 /// What there is to do next.
 enum Turn {
     Send(Vec<Message>),
+    Bind(Together),
     Wait(Option<Duration>),
 }
 
@@ -61,7 +62,7 @@ impl Delivery {
         let mut circuit = Circuit::default();
         loop {
             // Before looking: what is committed meanwhile is looked at again.
-            self.commits.borrow_and_update();
+            self.news.borrow_and_update();
             if let Some(until) = circuit.rests(Instant::now()) {
                 sleep_until(until.into()).await;
                 continue;
@@ -90,12 +91,19 @@ impl Delivery {
                             self.sink
                         );
                     }
-                    if !self.note(&messages, outcome, stale).await {
+                    let entries = messages.iter().map(|message| message.row.number).collect();
+                    if !self.note(entries, outcome, stale).await {
+                        return;
+                    }
+                }
+                Turn::Bind(Together { id, entries }) => {
+                    tracing::info!("{} messages to `{}` go as one", entries.len(), self.sink);
+                    if !self.note(entries, Outcome::Together(id), None).await {
                         return;
                     }
                 }
                 Turn::Wait(limit) => tokio::select! {
-                    moved = self.commits.changed() => if moved.is_err() { return },
+                    moved = self.news.changed() => if moved.is_err() { return },
                     () = sleep(limit.unwrap_or_default()), if limit.is_some() => {}
                 },
             }
@@ -103,6 +111,11 @@ impl Delivery {
     }
 
     fn turn(&self, now: Timestamp) -> Result<Turn, StoreError> {
+        if self.remote.sums()
+            && let Some(together) = self.reader.burst(&self.sink, now)?
+        {
+            return Ok(Turn::Bind(together));
+        }
         Ok(match self.reader.next_messages(&self.sink, self.group, now)? {
             Next::Send(messages) => Turn::Send(messages),
             Next::At(due) => {
@@ -126,9 +139,8 @@ impl Delivery {
     }
 
     /// Has it written what became of a message; false where the store is gone.
-    async fn note(&self, messages: &[Message], outcome: Outcome, stale: Option<Stale>) -> bool {
+    async fn note(&self, entries: Box<[i64]>, outcome: Outcome, stale: Option<Stale>) -> bool {
         let (noted, written) = oneshot::channel();
-        let entries = messages.iter().map(|message| message.row.number).collect();
         let tried = Work::Tried { sink: self.sink.clone(), entries, outcome, stale, noted };
         self.work.send(tried).await.is_ok() && written.await.is_ok()
     }

@@ -2,6 +2,8 @@
 
 use std::{collections::VecDeque, net::SocketAddr, path::Path};
 
+use jiff::Timestamp;
+
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpListener,
@@ -13,6 +15,8 @@ use tokio::{
 pub enum Behave {
     /// With a status and, where there is one, a header.
     Say(u16, Option<(&'static str, &'static str)>),
+    /// As GitHub does where its limit is used up, for so many seconds.
+    UsedUp(i64),
     /// Not at all, for as long as the other side waits.
     Hang,
     /// With half of an answer.
@@ -89,18 +93,36 @@ impl Endpoint {
         Endpoint { address, asked }
     }
 
-    /// The same, that answers with what it is told to: a status and a body.
-    pub async fn start_with(respond: impl Fn(&Asked) -> (u16, String) + Send + 'static) -> Endpoint {
+    /// The same, that answers with what it is told to: a status and a body. In trouble it behaves so instead: where that is
+    /// no status, after it did what it was asked for.
+    pub async fn start_with(
+        mut trouble: impl FnMut(&Asked) -> Option<Behave> + Send + 'static,
+        respond: impl Fn(&Asked) -> (u16, String) + Send + 'static,
+    ) -> Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, asked) = unbounded_channel();
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let request = request(&mut stream).await;
-                let (status, body) = respond(&request);
-                let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
-                stream.write_all(answer.as_bytes()).await.unwrap();
-                let _gone = sender.send(request);
+                match trouble(&request) {
+                    Some(behave @ (Behave::Say(..) | Behave::UsedUp(_))) => {
+                        behave_so(&mut stream, behave).await;
+                        let _gone = sender.send(request);
+                    }
+                    Some(behave @ (Behave::Hang | Behave::BreakOff)) => {
+                        respond(&request);
+                        let _gone = sender.send(request);
+                        behave_so(&mut stream, behave).await;
+                    }
+                    None => {
+                        let (status, body) = respond(&request);
+                        let length = body.len();
+                        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\n\r\n{body}");
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                        let _gone = sender.send(request);
+                    }
+                }
             }
         });
         Endpoint { address, asked }
@@ -111,9 +133,14 @@ impl Endpoint {
         self.asked.recv().await.unwrap()
     }
 
+    /// The next request of those that came already.
+    pub fn next(&mut self) -> Option<Asked> {
+        self.asked.try_recv().ok()
+    }
+
     /// The requests that came and were not looked at.
     pub fn unseen(&mut self) -> usize {
-        std::iter::from_fn(|| self.asked.try_recv().ok()).count()
+        std::iter::from_fn(|| self.next()).count()
     }
 }
 
@@ -143,19 +170,34 @@ async fn answer(
     sender: UnboundedSender<Asked>,
 ) {
     let _gone = sender.send(request(&mut stream).await);
-    match behave {
+    behave_so(&mut stream, behave).await;
+}
+
+async fn behave_so(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), behave: Behave) {
+    let header = match behave {
+        Behave::Say(_, header) => {
+            header.map_or(String::new(), |(name, value)| format!("{name}: {value}\r\n"))
+        }
+        Behave::UsedUp(seconds) => {
+            let reset = Timestamp::now().as_second() + seconds;
+            format!("X-RateLimit-Remaining: 0\r\nX-RateLimit-Reset: {reset}\r\n")
+        }
+        Behave::Hang | Behave::BreakOff => String::new(),
+    };
+    let status = match behave {
+        Behave::Say(status, _) => status,
+        Behave::UsedUp(_) => 403,
         Behave::Hang => {
             // Until the other side goes.
             let _ended = stream.read_u8().await;
+            return;
         }
         Behave::BreakOff => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").await.unwrap()
+            let half = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
+            return stream.write_all(half).await.unwrap();
         }
-        Behave::Say(status, header) => {
-            let header = header.map_or(String::new(), |(name, value)| format!("{name}: {value}\r\n"));
-            let answer = format!("HTTP/1.1 {status} X\r\n{header}Content-Length: 2\r\n\r\nok");
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            stream.flush().await.unwrap();
-        }
-    }
+    };
+    let answer = format!("HTTP/1.1 {status} X\r\n{header}Content-Length: 2\r\n\r\n{{}}");
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
 }

@@ -85,7 +85,8 @@ impl Github {
     ) -> Result<(), Answer> {
         let Commit { sha } = self.whole(&verdict.commit).await?;
         let synced = verdict.status == VerdictStatus::Synced;
-        let description = shortened(&format!("{OWN_STATUS}{}: {}", head.server, summary(verdict)));
+        let description = clean(&format!("{OWN_STATUS}{}: {}", head.server, summary(verdict)));
+        let description = shortened(&description, DESCRIPTION);
         let state = if synced { "success" } else { "failure" };
         if self.settings.commit_status {
             let body = json!({
@@ -197,11 +198,11 @@ fn summary(verdict: &Verdict) -> String {
     }
 }
 
-fn shortened(text: &str) -> String {
-    let text = clean(text);
-    match text.chars().count() > DESCRIPTION {
-        true => text.chars().take(DESCRIPTION - 1).chain(['…']).collect(),
-        false => text,
+/// A text, cut where it is longer than so many characters.
+fn shortened(text: &str, most: usize) -> String {
+    match text.chars().count() > most {
+        true => text.chars().take(most.saturating_sub(1)).chain(['…']).collect(),
+        false => text.to_owned(),
     }
 }
 

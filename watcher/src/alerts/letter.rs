@@ -8,7 +8,7 @@ use super::{
     render::{clean, message, value},
 };
 use crate::{
-    model::{Cause, Finding, FindingState, Verdict, VerdictStatus, What},
+    model::{Cause, Finding, FindingState, Healing, Verdict, VerdictStatus, What},
     store::Message,
 };
 
@@ -49,7 +49,7 @@ fn short(sent: &Message) -> String {
             let Finding { severity, key, actual, expected, state, cause, .. } = &**finding;
             let actual = value(actual.as_ref());
             match state {
-                FindingState::Healed => format!("healed: {key} is {actual}"),
+                FindingState::Healed => format!("{}: {key} is {actual}", over(finding)),
                 FindingState::Opened => {
                     let (still, severity) =
                         (if sent.reminder > 0 { "still " } else { "" }, severity.as_str());
@@ -106,7 +106,9 @@ pub fn paragraph(sent: &Message, head: &Letterhead) -> String {
             if let Some(revert) = &advice.revert {
                 line("revert", revert);
             }
-            line("adopt", &advice.adopt);
+            if let Some(adopt) = &advice.adopt {
+                line("adopt", adopt);
+            }
             line("more", &advice.look);
         }
         _ => line("more", &look(what)),
@@ -115,14 +117,23 @@ pub fn paragraph(sent: &Message, head: &Letterhead) -> String {
 }
 
 fn sentence(sent: &Message, what: &What) -> String {
-    let healed = matches!(what, What::Finding(finding) if finding.state == FindingState::Healed);
-    let first = match (healed, sent.reminder) {
-        (true, _) => "healed: ",
-        (false, 0) => "",
-        (false, _) => "still ",
+    let first = match (what, sent.reminder) {
+        (What::Finding(finding), _) if finding.state == FindingState::Healed => {
+            format!("{}: ", over(finding))
+        }
+        (_, 0) => String::new(),
+        _ => "still ".into(),
     };
     let flaps = sent.flaps.as_ref().map_or(String::new(), |flaps| clean(&format!("; {flaps}")));
     format!("{first}{}{flaps}", message(what))
+}
+
+/// In which way a finding is over, in a word.
+fn over(finding: &Finding) -> &'static str {
+    match finding.healing {
+        Some(Healing::Adopted) => "adopted",
+        Some(Healing::InSync | Healing::Undeclared) | None => "healed",
+    }
 }
 
 /// A verdict with the table of what departs.
@@ -188,13 +199,14 @@ mod tests {
             orphaned: false,
             reminder: 0,
             flaps: None,
+            burst: false,
         }
     }
 
     fn finding(state: &str, key: &str, wanted: Option<&str>) -> Value {
         json!({
             "time": "2026-08-01T10:20:00Z", "kind": "finding", "finding": "f1", "state": state, "key": key,
-            "rule": "r", "severity": "warning", "expected": "10", "wanted": wanted, "actual": "61", "previous": null,
+            "rule": "r", "severity": "warning", "expected": wanted.unwrap_or("10"), "wanted": wanted, "actual": "61", "previous": null,
             "requested": null, "commit": "a1b2c3", "declared_commit": null,
             "declared_by": { "file": "/etc/driftd.yaml", "line": 7 }, "cause": "changed after the deploy",
             "writer": null, "seen_by": "sweep", "deployment": "d1", "opened": "2026-08-01T10:15:00Z",
@@ -210,9 +222,9 @@ mod tests {
             Message { reminder: 1, ..sent(finding("opened", "/sys/kernel/mm/ksm/run", Some("a 'b'"))) };
         let all = [open, still, sent(finding("healed", "vm.swappiness", Some("10")))];
         insta::assert_snapshot!(subject(&all, &head()), @"web-01: 2 opened, 1 healed");
-        insta::assert_snapshot!(subject(&all[1..2], &head()), @"web-01: still warning: /sys/kernel/mm/ksm/run is 61, expected 10");
+        insta::assert_snapshot!(subject(&all[1..2], &head()), @"web-01: still warning: /sys/kernel/mm/ksm/run is 61, expected a 'b'");
         insta::assert_snapshot!(letter(&all, &head()), @r#"
-        warning: link.eth0.mtu is 61, expected 10 (rule r, /etc/driftd.yaml:7); changed after the deploy; unattributed, seen by sweep, under commit a1b2c3; flaps: opened 4 times within ten minutes, written in turn by tuned and sysctl
+        warning: link.eth0.mtu is 61, expected 1500 (rule r, /etc/driftd.yaml:7); changed after the deploy; unattributed, seen by sweep, under commit a1b2c3; flaps: opened 4 times within ten minutes, written in turn by tuned and sysctl
           since    2026-08-01T10:15:00Z
           deployed web in production
           commit   https://git.example.org/a1b2c3
@@ -220,7 +232,7 @@ mod tests {
           adopt    driftd adopt link.eth0.mtu --format patch
           more     driftd history link.eth0.mtu
 
-        still warning: /sys/kernel/mm/ksm/run is 61, expected 10 (rule r, /etc/driftd.yaml:7); changed after the deploy; unattributed, seen by sweep, under commit a1b2c3
+        still warning: /sys/kernel/mm/ksm/run is 61, expected a 'b' (rule r, /etc/driftd.yaml:7); changed after the deploy; unattributed, seen by sweep, under commit a1b2c3
           since    2026-08-01T10:15:00Z
           deployed web in production
           commit   https://git.example.org/a1b2c3
@@ -253,6 +265,42 @@ mod tests {
           adopt    driftd adopt vm.swappiness --format patch
           more     driftd history vm.swappiness
         ");
+    }
+
+    #[test]
+    fn what_was_adopted_is_told_as_that_and_not_as_put_right() {
+        let mut adopted = finding("healed", "vm.swappiness", Some("10"));
+        adopted["healing"] = json!("adopted");
+        let adopted = [sent(adopted)];
+        insta::assert_snapshot!(subject(&adopted, &head()), @"web-01: adopted: vm.swappiness is 61");
+        let text = letter(&adopted, &head());
+        insta::assert_snapshot!(text.lines().next().unwrap(), @"adopted: vm.swappiness is 61, which is expected of it until the next deployment (rule r expected 10)");
+    }
+
+    #[track_caller]
+    fn check_adopt(key: &str, more: &Value, wanted: Option<&str>) {
+        let mut json = finding("opened", key, Some("10"));
+        for (name, value) in more.as_object().unwrap() {
+            json[name] = value.clone();
+        }
+        let What::Finding(finding) = sent(json).row.entry.what else { panic!("it is a finding") };
+        assert_eq!(advice(&finding).adopt.as_deref(), wanted, "{key} {more}");
+    }
+
+    #[test]
+    fn the_command_that_adopts_is_one_that_does() {
+        let (patch, accept) =
+            ("driftd adopt vm.swappiness --format patch", "driftd adopt vm.swappiness --accept");
+        check_adopt("vm.swappiness", &json!({}), Some(patch));
+        // Captured, or declared by a message or from Git: there is no line of this host's to change.
+        check_adopt("vm.swappiness", &json!({ "declared_commit": "a1b2c3" }), Some(accept));
+        // No one value is declared.
+        check_adopt("vm.swappiness", &json!({ "expected": "one of 10, 20" }), Some(accept));
+        check_adopt("vm.swappiness", &json!({ "expected": "at least 10", "wanted": null }), Some(accept));
+        let moving = json!({ "expected": "at least 10 kB", "wanted": null });
+        check_adopt("/proc/meminfo:MemAvailable", &moving, None);
+        check_adopt("net.ipv6.conf.all.stable_secret", &json!({}), None);
+        check_adopt("vm.swappiness", &json!({ "actual": null }), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::render::message;
+use super::{render::message, summary};
 use crate::{
     model::{Beneath, Finding, FindingState, Key, What},
     store::Message,
@@ -76,8 +76,10 @@ pub fn link(what: &What, head: &Letterhead) -> Option<String> {
 pub struct Advice {
     /// Puts back what is expected, where that is one value that can be written.
     pub revert: Option<String>,
-    /// Shows the change to the declaring file that would make the live value the declared one.
-    pub adopt: String,
+    /// Shows the change to the declaring file that would make the live value the declared one; where there is no such file on
+    /// this host, or it says no single value, has the live value expected until the next deployment. Nothing where no value
+    /// can be adopted.
+    pub adopt: Option<String>,
     /// Shows more.
     pub look: String,
 }
@@ -92,8 +94,24 @@ pub fn advice(finding: &Finding) -> Advice {
             .as_ref()
             .filter(|_| finding.actual.is_some())
             .and_then(|wanted| revert(&finding.key, wanted.as_str())),
-        adopt: format!("driftd adopt {key} --format patch"),
+        adopt: adopt(finding).map(|how| format!("driftd adopt {key} {how}")),
         look: format!("driftd history {key}"),
+    }
+}
+
+/// How the live value of a finding is adopted.
+fn adopt(finding: &Finding) -> Option<&'static str> {
+    let Finding { key, actual, wanted, expected, declared_commit, .. } = finding;
+    if key.is_secret() || actual.is_none() {
+        return None;
+    }
+    // What was captured, or came with a deployment, is of a commit, and is in no file of this host.
+    let is_line =
+        declared_commit.is_none() && wanted.as_ref().is_some_and(|wanted| wanted.as_str() == expected);
+    match is_line {
+        true => Some("--format patch"),
+        false if key.moves_by_itself() => None,
+        false => Some("--accept"),
     }
 }
 
@@ -130,33 +148,54 @@ pub fn look(what: &What) -> String {
 }
 
 /// The form of Standard Webhooks.
-pub fn standard(sent: &Message, head: &Letterhead) -> Value {
-    let Message { id, row, .. } = sent;
-    json!({
-        "id": id,
-        "type": kind(&row.entry.what),
-        "timestamp": row.entry.time,
-        "data": data(sent, head),
-    })
+pub fn standard(sent: &[Message], head: &Letterhead) -> Value {
+    let Told { id, kind, time, data, .. } = told(sent, head);
+    json!({ "id": id, "type": kind, "timestamp": time, "data": data })
 }
 
 /// CloudEvents 1.0, structured (https://github.com/cloudevents/spec).
-pub fn cloudevent(sent: &Message, head: &Letterhead) -> Value {
-    let Message { id, row, .. } = sent;
-    let what = &row.entry.what;
+pub fn cloudevent(sent: &[Message], head: &Letterhead) -> Value {
+    let Told { id, kind, time, data, key } = told(sent, head);
     let mut event = json!({
         "specversion": "1.0",
         "id": id,
         "source": format!("/driftd/{}", head.server),
-        "type": kind(what),
-        "time": row.entry.time,
+        "type": kind,
+        "time": time,
         "datacontenttype": "application/json",
-        "data": data(sent, head),
+        "data": data,
     });
-    if let (Value::Object(event), Some(key)) = (&mut event, what.key()) {
+    if let (Value::Object(event), Some(key)) = (&mut event, key) {
         event.insert("subject".into(), json!(key.to_string()));
     }
     event
+}
+
+/// What is told in either form.
+struct Told<'m> {
+    id: &'m str,
+    kind: &'static str,
+    time: Option<Timestamp>,
+    data: Value,
+    key: Option<&'m Key>,
+}
+
+/// One message, or a burst.
+fn told<'m>(sent: &'m [Message], head: &Letterhead) -> Told<'m> {
+    match sent {
+        [one] if !one.burst => {
+            let what = &one.row.entry.what;
+            let (kind, data) = (kind(what), data(one, head));
+            Told { id: &one.id, kind, time: Some(one.row.entry.time), data, key: what.key() }
+        }
+        many => Told {
+            id: many.first().map_or("", |first| &first.id),
+            kind: summary::KIND,
+            time: many.last().map(|last| last.row.entry.time),
+            data: summary::data(many, head),
+            key: None,
+        },
+    }
 }
 
 /// The moment of sending as Standard Webhooks sign it: seconds since 1970.

@@ -19,6 +19,7 @@ mod remote;
 mod render;
 mod secret;
 mod slack;
+mod summary;
 mod teller;
 #[cfg(test)]
 mod tests;

@@ -52,8 +52,8 @@ pub struct Given {
     pub work: Sender<Work>,
     /// Who knows how things stand.
     pub status: AskStatus,
-    /// Moves whenever something was recorded.
-    pub commits: watch::Receiver<u64>,
+    /// Moves whenever something was recorded, or is to be sent again.
+    pub news: watch::Receiver<u64>,
     /// True when it is time to stop.
     pub stop: watch::Receiver<bool>,
 }
@@ -131,16 +131,16 @@ impl Outside {
             for (remote, SinkSettings { name, give_up, group, remind, .. }) in self.remotes {
                 let sink = Arc::from(&*name);
                 let (head, reader) = (self.head.clone(), reader.clone());
-                let (work, commits) = (given.work.clone(), given.commits.clone());
+                let (work, news) = (given.work.clone(), given.news.clone());
                 tasks.spawn_local(
-                    Delivery { sink, remote, give_up, group, remind, head, reader, work, commits }.run(),
+                    Delivery { sink, remote, give_up, group, remind, head, reader, work, news }.run(),
                 );
             }
             for (sink, board) in self.boards {
-                let Given { status, commits, .. } = given;
+                let Given { status, news, .. } = given;
                 let (head, heartbeat) = (self.head.clone(), board.heartbeat());
-                let (status, commits) = (status.clone(), commits.clone());
-                tasks.spawn_local(Push { sink, board, head, status, commits, heartbeat }.run());
+                let (status, news) = (status.clone(), news.clone());
+                tasks.spawn_local(Push { sink, board, head, status, news, heartbeat }.run());
             }
             let mut stop = given.stop.clone();
             // A sender that is gone means the same.

@@ -300,3 +300,38 @@ pub fn judged(status: StatusCode, after: Option<Duration>) -> Answer {
         _ => Answer::Later { why, after },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_asked_to_wait(headers: &[(&'static str, &'static str)], seconds: Option<u64>) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, HeaderValue::from_static(value));
+        }
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        assert_eq!(asked_to_wait(&map, now), seconds.map(Duration::from_secs), "{headers:?}");
+    }
+
+    #[test]
+    fn who_used_up_githubs_limit_waits_until_there_is_more_of_it_and_an_hour_at_most() {
+        let none_left = ("x-ratelimit-remaining", "0");
+        check_asked_to_wait(&[none_left, ("x-ratelimit-reset", "1800000090")], Some(90));
+        check_asked_to_wait(&[none_left, ("x-ratelimit-reset", "1800086400")], Some(3600));
+        check_asked_to_wait(&[none_left, ("x-ratelimit-reset", "1700000000")], Some(0));
+        check_asked_to_wait(&[none_left, ("x-ratelimit-reset", "-9223372036854775808")], Some(0));
+        check_asked_to_wait(&[none_left, ("x-ratelimit-reset", "soon")], None);
+        check_asked_to_wait(&[none_left], None);
+        // Each answer says when; it counts where nothing is left.
+        let some_left = ("x-ratelimit-remaining", "7");
+        check_asked_to_wait(&[some_left, ("x-ratelimit-reset", "1800000090")], None);
+        check_asked_to_wait(&[("x-ratelimit-reset", "1800000090")], None);
+        // A secondary limit says so by the other header.
+        check_asked_to_wait(
+            &[("retry-after", "60"), none_left, ("x-ratelimit-reset", "1800000090")],
+            Some(60),
+        );
+    }
+}

@@ -32,8 +32,8 @@ const HEARTBEAT: Duration = Duration::from_secs(120);
 /// many hosts may have to make do.
 const LOOK: Duration = Duration::from_secs(3600);
 
-/// How long the issues are left alone after they were written: GitHub's lists are a moment behind, and what was not in them
-/// yet would be opened once more.
+/// How long the issues are left alone after they were written, or may have been: GitHub's lists are a moment behind, and what
+/// was not in them yet would be opened once more.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// How long is waited for more after something was recorded: a burst is one transition.
@@ -109,7 +109,7 @@ impl Board {
         }
     }
 
-    /// How long it is left alone after it was told.
+    /// How long it is left alone after it was told, or may have been.
     fn rest(&self) -> Duration {
         match self {
             Board::Page(..) | Board::Alertmanager(..) => Duration::ZERO,
@@ -138,7 +138,7 @@ pub struct Push {
     /// Who knows how things stand.
     pub status: AskStatus,
     /// Moves whenever something was recorded.
-    pub commits: watch::Receiver<u64>,
+    pub news: watch::Receiver<u64>,
     /// How often it lives.
     pub heartbeat: Duration,
 }
@@ -150,7 +150,7 @@ impl Push {
         let mut tries = 0;
         let mut posted: Option<(Value, Instant)> = None;
         loop {
-            self.commits.borrow_and_update();
+            self.news.borrow_and_update();
             let (reply, status) = oneshot::channel();
             if self.status.send(reply).await.is_err() {
                 return;
@@ -169,7 +169,7 @@ impl Push {
             };
             if due > Instant::now() {
                 tokio::select! {
-                    moved = self.commits.changed() => match moved {
+                    moved = self.news.changed() => match moved {
                         Ok(()) => sleep(GATHER).await,
                         Err(_) => return,
                     },
@@ -199,7 +199,7 @@ impl Push {
             };
             circuit.take(&answer, Instant::now(), lot());
             if let Answer::Later { after, .. } = answer {
-                sleep(wait(tries, lot()).max(after.unwrap_or_default())).await;
+                sleep(wait(tries, lot()).max(after.unwrap_or_default()).max(self.board.rest())).await;
                 tries = tries.saturating_add(1);
             }
         }

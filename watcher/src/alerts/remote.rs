@@ -66,15 +66,23 @@ impl Remote {
         }))
     }
 
-    /// Sends messages: several as one to a sink that groups, and one to any other.
+    /// Whether it has each message alone, and a summary of those that are too many for that.
+    pub fn sums(&self) -> bool {
+        match self {
+            Remote::Webhook { .. } | Remote::Exec(..) => true,
+            Remote::Slack(_) | Remote::Email(_) | Remote::Github(_) => false,
+        }
+    }
+
+    /// Sends messages: several as one to a sink that groups, and one, or a burst, to any other.
     pub async fn send(&self, messages: &[Message], head: &Letterhead) -> Answer {
         let Some(sent) = messages.first() else { return Answer::Taken };
         match self {
             Remote::Email(email) => email.send(messages, head).await,
             Remote::Webhook { post, form, secret } => {
                 let (value, content) = match form {
-                    Form::Json => (standard(sent, head), "application/json"),
-                    Form::Cloudevents => (cloudevent(sent, head), "application/cloudevents+json"),
+                    Form::Json => (standard(messages, head), "application/json"),
+                    Form::Cloudevents => (cloudevent(messages, head), "application/cloudevents+json"),
                 };
                 let body = bytes(&value);
                 match headers(&sent.id, content, secret.as_deref(), &body) {
@@ -85,7 +93,7 @@ impl Remote {
             Remote::Slack(post) => post.post(HeaderMap::new(), bytes(&slack::text(messages, head))).await,
             Remote::Github(github) => github.tell(sent, head).await,
             Remote::Exec(program, limit) => {
-                exec::run(program, *limit, &sent.id, &bytes(&standard(sent, head))).await
+                exec::run(program, *limit, &sent.id, &bytes(&standard(messages, head))).await
             }
         }
     }

@@ -55,6 +55,7 @@ fn word(what: &What) -> &'static str {
     match what {
         What::Finding(finding) if finding.state == FindingState::Opened => "FINDING",
         What::Finding(finding) if finding.healing == Some(Healing::Undeclared) => "undeclared",
+        What::Finding(finding) if finding.healing == Some(Healing::Adopted) => "adopted",
         What::Finding(_) => "healed",
         what => what.kind(),
     }
@@ -188,6 +189,12 @@ fn finding_sentence(finding: &Finding) -> String {
         return format!(
             "{}{now} is no longer declared (rule {} expected {}){muted}",
             finding.key, finding.rule, finding.expected
+        );
+    }
+    if finding.healing == Some(Healing::Adopted) {
+        let Finding { key, expected, rule, .. } = finding;
+        return format!(
+            "{key} is {actual}, which is expected of it until the next deployment (rule {rule} expected {expected}){muted}"
         );
     }
     if finding.state == FindingState::Healed {

@@ -1,12 +1,14 @@
 //! Messages through a real store to real endpoints that answer well, badly, late and by halves.
 
+mod bursts;
 mod github;
 mod home;
 mod mail;
 mod quiet;
 mod states;
+mod troubles;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::HeaderMap;
 use jiff::Timestamp;
@@ -132,46 +134,6 @@ async fn a_cloudevent_has_its_form_and_its_key_as_subject() {
         assert_eq!(event[field], wanted, "of {field}");
     }
     home.end();
-}
-
-/// What a sink that behaves so the first time is sent: the same message again, under the same id.
-async fn check_again(behave: Behave, least: Duration, why: &str) {
-    let mut endpoint = Endpoint::start(&[behave]).await;
-    let mut home = Home::start(&webhook("pager", &endpoint, ", timeout: 1s"));
-    let begun = Instant::now();
-    home.record(vec![finding("f1", "opened"), finding("f1", "healed")]).await;
-    let first = endpoint.asked().await;
-    assert_eq!(home.why().await, why, "{behave:?}");
-    let again = endpoint.asked().await;
-    assert!(begun.elapsed() >= least, "{behave:?}: after {:?}", begun.elapsed());
-    assert_eq!(again.header("webhook-id"), first.header("webhook-id"), "{behave:?}");
-    assert_eq!(again.body, first.body, "{behave:?}");
-    let healed = endpoint.asked().await;
-    assert_eq!(healed.json()["type"], "driftd.finding.healed", "{behave:?}: the order of a finding is kept");
-    home.until(all_sent).await;
-    assert_eq!(endpoint.unseen(), 0, "{behave:?}");
-    home.end();
-}
-
-#[tokio::test]
-async fn a_sink_with_trouble_is_sent_the_same_message_again() {
-    check_again(Behave::Say(500, None), Duration::from_millis(400), "answered 500").await;
-}
-
-#[tokio::test]
-async fn a_sink_that_asks_for_time_has_it() {
-    let behave = Behave::Say(429, Some(("Retry-After", "2")));
-    check_again(behave, Duration::from_millis(1900), "answered 429").await;
-}
-
-#[tokio::test]
-async fn a_sink_that_hangs_is_left_at_its_limit() {
-    check_again(Behave::Hang, Duration::from_millis(1400), "no answer within 1s").await;
-}
-
-#[tokio::test]
-async fn half_an_answer_is_none() {
-    check_again(Behave::BreakOff, Duration::from_millis(400), "the answer broke off").await;
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ impl Declared {
     /// A source cannot be read, or has mistakes.
     pub fn read(wanted: &Arc<Wanted>, committed: &[Committed], root: &Path) -> Result<Declared, SourceError> {
         let mut read = read(&wanted.requests, committed, root)?;
+        read.refuse_barred_patterns(root)?;
         read.then(&wanted.lines);
         let not_understood = std::mem::take(&mut read.not_understood);
         let mut interfaces = Interfaces::new(root);

@@ -12,12 +12,12 @@ use crate::{
     config,
     declared::{
         Baseline, Committed, CommittedFile, Directory, Git, Kind, Line, NotUnderstood, Parsed, Request,
-        SYSCTL_DIRECTORIES, Target, resolve,
+        SYSCTL_DIRECTORIES, Says, Target, resolve,
         sysctl::{self, Applier},
         sysctl_order,
     },
     kernel::{Interfaces, Spelled},
-    model::Revision,
+    model::{Key, Revision},
 };
 
 /// The most lines of one repository: as many as a message may have values.
@@ -118,6 +118,30 @@ impl Read {
                 }
             }
             self.take(files.first().map_or(Kind::Declared, |file| file.kind), parsed);
+        }
+        Ok(())
+    }
+
+    /// Refuses a pattern of a repository that means keys, and none that the repository may declare. One that means others too
+    /// means those alone.
+    ///
+    /// # Errors
+    /// There is such a pattern.
+    pub fn refuse_barred_patterns(&self, root: &Path) -> Result<(), SourceError> {
+        let mut matching = Matching::new(root);
+        for line in self.parts.iter().flat_map(|(_, lines)| lines) {
+            let (Target::Pattern(pattern, only), Says::Expect(_), Some(commit)) =
+                (&line.target, &line.says, &line.commit)
+            else {
+                continue;
+            };
+            let keys = matching.keys(pattern, *only);
+            let barred: Option<Vec<_>> = keys.iter().map(Key::barred).collect();
+            if let Some(barred) = barred.as_deref().and_then(<[_]>::first) {
+                let what = format!("{pattern}, each of whose keys {},", barred.as_str());
+                let (place, commit) = (line.source.to_string(), commit.short().to_owned());
+                return Err(GitError::Forbidden { what, place, commit }.into());
+            }
         }
         Ok(())
     }

@@ -315,6 +315,28 @@ fn a_pattern_of_a_repository_means_no_program() {
 }
 
 #[test]
+fn a_pattern_of_a_repository_that_means_nothing_it_may_declare_is_refused_and_told() {
+    let root = host(&[
+        ("proc/sys/kernel/core_pattern", "core\n"),
+        ("proc/sys/kernel/core_uses_pid", "1\n"),
+        ("proc/sys/vm/swappiness", "60\n"),
+    ]);
+    let told = |text: &str| {
+        let (requests, committed) = committed("f", Kind::SysctlD, text);
+        let read = read(&requests, &committed, root.path()).unwrap();
+        read.refuse_barred_patterns(root.path()).map_err(|error| error.to_string())
+    };
+    // Of those that mean others too, or nothing on this host, nothing is wrong.
+    for fine in ["kernel.core_* = 1\n", "kernel.nosuch* = 1\n", "vm.swap* = 1\n", "-kernel.core_p*\n"] {
+        assert_eq!(told(fine), Ok(()), "{fine}");
+    }
+    insta::assert_snapshot!(told("vm.swap* = 1\nkernel.core_p* = |/bin/sh\n").unwrap_err(), @r"
+    found /proc/sys/kernel/core_p*, each of whose keys names a program, at f:2 of commit a1b2c3d4a1b2: a repository may not declare that
+    hint: declare it in a file of this host
+    ");
+}
+
+#[test]
 fn what_a_profile_of_a_repository_includes_is_not_looked_for_on_the_host() {
     let root = host(&[("usr/lib/tuned/base/tuned.conf", "[sysctl]\nvm.swappiness=1\n")]);
     let (requests, committed) =

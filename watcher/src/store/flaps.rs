@@ -106,7 +106,7 @@ pub(super) fn hold(
     change
         .prepare_cached(
             "UPDATE messages SET flaps = ?2, writers = ?3, due = min(?4, since + ?5)
-             WHERE sink = ?1 AND tries = 0 AND reminders = 0 AND dead IS NULL
+             WHERE sink = ?1 AND tries = 0 AND reminders = 0 AND dead IS NULL AND burst IS NULL
                 AND (subject = ?6 OR flaps > 0 AND subject IN
                     (SELECT finding FROM findings WHERE key = ?7 AND rule = ?8))",
         )?

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension, Transaction, params};
 
 use super::{
+    bursts::id,
     flaps::{flaps, hold, take_back},
     read::{Reader, Row, RowReader, numbered, parse_json},
     schema::StoreError,
@@ -37,12 +38,14 @@ pub struct Message {
     pub reminder: u32,
     /// How the finding flaps, where it was held for that.
     pub flaps: Option<Flaps>,
+    /// Whether it goes with others, under an id that is theirs together.
+    pub burst: bool,
 }
 
 /// What there is to do for a sink.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    /// These, as one: the first is the oldest, and there is one.
+    /// These, as one: the first is the oldest, and there is one. All of a burst, or none.
     Send(Vec<Message>),
     /// Nothing before then.
     At(Timestamp),
@@ -72,6 +75,8 @@ pub enum Outcome {
         /// Why.
         why: String,
     },
+    /// It goes with others from now on, under this id.
+    Together(String),
 }
 
 /// What has waited for too long for a sink that takes nothing.
@@ -94,7 +99,7 @@ const FIRST: &str = "m.sink = ?1 AND m.dead IS NULL AND NOT EXISTS (SELECT 1 FRO
 /// The columns of a message, of the tables below.
 const COLUMNS: &str =
     "e.id, e.body, m.tries, (SELECT id FROM origin), m.since, b.app, b.environment, b.repo, m.reminders,
-    m.flaps, m.writers, CASE WHEN m.reminders > 0 THEN f.body END";
+    m.flaps, m.writers, CASE WHEN m.reminders > 0 THEN f.body END, m.burst";
 
 const TABLES: &str = "messages AS m JOIN entries AS e ON e.id = m.entry
     LEFT JOIN deployments AS b ON b.deployment = CASE e.kind
@@ -128,6 +133,13 @@ impl Reader {
             let later = self.all("messages", &sql, params![sink], |row| moment(row.number(0)?))?;
             return Ok(later.into_iter().next().map_or(Next::Nothing, Next::At));
         };
+        if first.burst {
+            let sql = format!(
+                "SELECT {COLUMNS}, 0 FROM {TABLES} WHERE m.sink = ?1 AND m.burst = ?2 AND m.dead IS NULL ORDER BY m.entry"
+            );
+            let all = self.all("messages", &sql, params![sink, first.id], message)?;
+            return Ok(Next::Send(all));
+        }
         if group.is_zero() || first.orphaned {
             return Ok(Next::Send(vec![first]));
         }
@@ -139,7 +151,7 @@ impl Reader {
         // Those about the same subject as an earlier one wait behind it, and are not for this time.
         let sql = format!(
             "SELECT {COLUMNS}, 0 FROM {TABLES}
-             WHERE m.sink = ?1 AND m.entry > ?2 AND m.dead IS NULL AND m.since < ?3 AND m.reminders = 0
+             WHERE m.sink = ?1 AND m.entry > ?2 AND m.dead IS NULL AND m.since < ?3 AND m.reminders = 0 AND m.burst IS NULL
                 AND (m.due <= ?4 OR m.due > ?5)
                 AND NOT EXISTS (SELECT 1 FROM messages AS p
                     WHERE p.sink = m.sink AND p.subject = m.subject AND p.entry < m.entry
@@ -179,10 +191,7 @@ fn message(row: &RowReader<'_, '_>) -> Result<Message, String> {
     if let Some(finding) = row.optional(11)? {
         told.entry.what = What::Finding(parse_json(&finding)?);
     }
-    let again = match reminder {
-        0 => String::new(),
-        reminder => format!("_{reminder}"),
-    };
+    let burst = row.optional(12)?;
     let flaps = match row.number(9)? {
         0 => None,
         opened => Some(Flaps {
@@ -191,12 +200,13 @@ fn message(row: &RowReader<'_, '_>) -> Result<Message, String> {
         }),
     };
     Ok(Message {
-        id: format!("msg_{origin}_{}{again}", told.number),
+        burst: burst.is_some(),
+        id: burst.unwrap_or_else(|| id(&origin, told.number, reminder)),
         row: told,
         beneath: Beneath { app: row.optional(5)?, environment: row.optional(6)?, repo: row.optional(7)? },
         tries: u32::try_from(row.number(2)?).unwrap_or(u32::MAX),
         since: moment(row.number(4)?)?,
-        orphaned: row.number(12)? != 0,
+        orphaned: row.number(13)? != 0,
         reminder,
         flaps,
     })
@@ -289,7 +299,7 @@ pub(super) fn put_outcome(
             if let Some(again) = again {
                 let remind = format!(
                     "UPDATE messages SET reminders = reminders + 1, tries = 0, due = ?3, since = ?3, why = NULL,
-                        flaps = 0, writers = NULL
+                        flaps = 0, writers = NULL, burst = NULL
                      WHERE sink = ?1 AND entry = ?2 AND {open}"
                 );
                 let kept = change.prepare_cached(&remind)?.execute(params![sink, entry, again.as_microsecond()])?;
@@ -309,17 +319,24 @@ pub(super) fn put_outcome(
         Outcome::Dead { at, why } => change
             .prepare_cached("UPDATE messages SET dead = ?3, why = ?4 WHERE sink = ?1 AND entry = ?2")?
             .execute(params![sink, entry, at.as_microsecond(), why]),
+        // What happened to it meanwhile counts: one that flaps by now is held, alone.
+        Outcome::Together(id) => change
+            .prepare_cached(
+                "UPDATE messages SET burst = ?3
+                 WHERE sink = ?1 AND entry = ?2 AND dead IS NULL AND burst IS NULL AND tries = 0 AND flaps = 0",
+            )?
+            .execute(params![sink, entry, id]),
     }
     .map(drop)
 }
 
 /// Gives up all that has waited for too long for a sink; gives how many there are. A sink that takes nothing is tried with
-/// one message now and then: the others would wait for that turn for days.
+/// one message now and then: the others would wait for that turn for days. A burst is given up as a whole, at its turn.
 pub(super) fn give_up_stale(change: &Transaction<'_>, sink: &str, stale: &Stale) -> rusqlite::Result<usize> {
     change
         .prepare_cached(
             "UPDATE messages SET dead = ?3, why = ?4
-             WHERE sink = ?1 AND since < ?2 AND dead IS NULL AND reminders = 0",
+             WHERE sink = ?1 AND since < ?2 AND dead IS NULL AND reminders = 0 AND burst IS NULL",
         )?
         .execute(params![sink, stale.before.as_microsecond(), stale.at.as_microsecond(), stale.why])
 }

@@ -4,6 +4,7 @@
 
 mod backlog;
 mod begin;
+mod bursts;
 mod flaps;
 mod messages;
 mod query;
@@ -16,6 +17,7 @@ mod tests;
 mod write;
 
 pub use begin::{Begun, begin};
+pub use bursts::{ALONE, Together};
 pub use messages::{LONGEST, Message, Next, Outcome, Stale};
 pub use query::{DeploymentRow, Filter, FindingRow, Forgotten, Snapped, VerdictRow};
 pub use read::{Past, Reader, Row};

@@ -15,7 +15,7 @@ use rustix::{
 };
 
 /// The schema files, the first at version 1. A file that was ever released is never changed.
-const SCHEMA: [&str; 9] = [
+const SCHEMA: [&str; 10] = [
     include_str!("schema/0001.sql"),
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
@@ -25,6 +25,7 @@ const SCHEMA: [&str; 9] = [
     include_str!("schema/0007.sql"),
     include_str!("schema/0008.sql"),
     include_str!("schema/0009.sql"),
+    include_str!("schema/0010.sql"),
 ];
 
 /// How many statements a connection keeps ready: more than there are, so that none is parsed again.

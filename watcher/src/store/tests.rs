@@ -409,7 +409,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_as_it_is() {
     let before = fs::read(&path).unwrap();
     let error = Store::open(state.path(), vec![SINK]).err().unwrap();
     assert_snapshot!(said(&error, state.path()), @r#"
-    the store `STATE/driftd.db` is of version 99, and this driftd knows versions up to 9
+    the store `STATE/driftd.db` is of version 99, and this driftd knows versions up to 10
     hint: install the newer driftd again, or move the file aside
     "#);
     assert_eq!(fs::read(&path).unwrap(), before);

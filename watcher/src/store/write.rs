@@ -128,16 +128,17 @@ pub struct Store {
     unlooked: usize,
     trouble: watch::Sender<Option<String>>,
     commits: watch::Sender<u64>,
+    news: watch::Sender<u64>,
 }
 
 impl Store {
     /// Opens the store in a state directory. Every entry is to be told at each of the sinks, and is kept for ever.
     pub fn open(state: &Path, sinks: Vec<&'static str>) -> Result<Store, StoreError> {
         let (db, lock) = open(state)?;
-        let (trouble, commits) = (watch::channel(None).0, watch::channel(0).0);
+        let (trouble, commits, news) = (watch::channel(None).0, watch::channel(0).0, watch::channel(0).0);
         let (state, outlets) = (state.to_owned(), Vec::new());
         let (retention, forgets, unlooked) = (None, true, 0);
-        Ok(Store { db, state, sinks, outlets, lock, retention, forgets, unlooked, trouble, commits })
+        Ok(Store { db, state, sinks, outlets, lock, retention, forgets, unlooked, trouble, commits, news })
     }
 
     /// The same, that has messages for these sinks outside this host. What waits for others is given up.
@@ -163,9 +164,15 @@ impl Store {
         Ok(self)
     }
 
-    /// How often something was committed: it moves whenever there may be something to tell.
+    /// How often something was committed.
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.commits.subscribe()
+    }
+
+    /// How often there was something to tell: it was recorded, or is to be sent again. What became of a message moves
+    /// nothing: it would wake all sinks for each message of one of them.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// The same, that forgets what is too old or too much.
@@ -205,6 +212,9 @@ impl Store {
             let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
             let _ = futimens(&self.lock, &Timestamps { last_access: now, last_modification: now });
             self.commits.send_modify(|count| *count = count.wrapping_add(1));
+            if backlog.work.iter().any(is_news) {
+                self.news.send_modify(|count| *count = count.wrapping_add(1));
+            }
             // A bell that rings already needs no second pull.
             if let Some(bell) = &bell {
                 let _ = bell.try_send(());
@@ -321,7 +331,12 @@ impl Store {
     /// Writes, and gives how many messages are to be tried again.
     pub(super) fn write(&mut self, gathered: &[Work]) -> rusqlite::Result<usize> {
         // That something was told may be forgotten by a power cut: it is then told again, under the same number.
-        let only_told = gathered.iter().all(|work| matches!(work, Work::Told { .. } | Work::Tried { .. }));
+        // What goes as one is not forgotten: it would be another message under the same id.
+        let only_told = gathered.iter().all(|work| match work {
+            Work::Tried { outcome, .. } => !matches!(outcome, Outcome::Together(_)),
+            Work::Told { .. } => true,
+            Work::Record(_) | Work::Requeue(..) | Work::Close => false,
+        });
         self.db.pragma_update(None, "synchronous", if only_told { "NORMAL" } else { "FULL" })?;
         let mut requeued = 0;
         let change = self.db.transaction()?;
@@ -351,6 +366,11 @@ impl Store {
         change.commit()?;
         Ok(requeued)
     }
+}
+
+/// Whether there may be something to tell for it.
+fn is_news(work: &Work) -> bool {
+    matches!(work, Work::Record(_) | Work::Requeue(..))
 }
 
 /// What came of gathering.

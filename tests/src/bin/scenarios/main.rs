@@ -8,6 +8,7 @@
 )]
 
 mod absences;
+mod authority;
 mod blindness;
 mod boot;
 mod bypass;
@@ -30,7 +31,10 @@ mod store;
 mod storms;
 mod sysctls;
 
-use std::{env, panic, process::ExitCode};
+use std::{
+    env, panic,
+    process::{Command, ExitCode},
+};
 
 use driftd_tests::{
     host::{self, Link},
@@ -59,6 +63,8 @@ enum Needs {
     Bond,
     /// An io_uring.
     Ring,
+    /// Git, and nothing else: the VM that boots no more than PID 1 has no programs.
+    Git,
     /// A kernel of its own: it is no longer the same for others meanwhile.
     Vm,
 }
@@ -66,6 +72,10 @@ enum Needs {
 impl Needs {
     /// Why this machine cannot offer it, if it cannot. In the VM all is there, or its scenarios fail.
     fn missing(self) -> Option<&'static str> {
+        if self == Needs::Git {
+            let git = Command::new("git").arg("--version").output();
+            return git.is_err().then_some("there is no git");
+        }
         if in_vm() {
             return None;
         }
@@ -118,6 +128,7 @@ fn main() -> ExitCode {
         fights::SCENARIOS,
         remedies::SCENARIOS,
         deployments::SCENARIOS,
+        authority::SCENARIOS,
         peers::SCENARIOS,
         incident::SCENARIOS,
         // After it nothing reads the kernel's memory any more.

@@ -6,11 +6,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use hyper::Method;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::Github;
+use super::{Github, shortened};
 use crate::{
     alerts::{
         message::{Letterhead, advice, link},
@@ -30,8 +31,21 @@ const LONGEST_LABEL: usize = 50;
 const PAGE: usize = 100;
 const PAGES: usize = 5;
 
-/// How many findings an issue shows: a text of 65,536 characters is the most (docs.github.com, "Create an issue").
+/// How many findings an issue shows.
 const SHOWN: usize = 50;
+
+/// How long the rows and commands of an issue may become, in bytes. GitHub takes a text of 65,536 characters at the most
+/// (docs.github.com, "Create an issue"); what is left is for the mark and the words around them.
+const ROOM: usize = 48_000;
+
+/// The longest cell, in characters: a value may be as long as it likes.
+const CELL: usize = 200;
+
+/// How many findings a mark names.
+const NAMED: usize = 200;
+
+/// The longest title (docs.github.com, "Create an issue").
+const TITLE: usize = 256;
 
 /// How long between two writes (docs.github.com, "Best practices for using the REST API").
 const PACE: Duration = Duration::from_secs(1);
@@ -46,6 +60,27 @@ struct Mark {
     rule: String,
     /// None when all healed.
     findings: Vec<String>,
+    /// Where there are more than it names: when the last of all of them opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
+impl Mark {
+    fn of(group: &[&Finding], rule: &str, head: &Letterhead) -> Mark {
+        let until = group.iter().map(|finding| finding.opened).max().filter(|_| group.len() > NAMED);
+        Mark {
+            server: head.server.to_string(),
+            rule: rule.to_owned(),
+            findings: group.iter().take(NAMED).map(|finding| finding.finding.to_string()).collect(),
+            until,
+        }
+    }
+
+    /// Whether the issue was about this finding when it was written.
+    fn has(&self, finding: &Finding) -> bool {
+        self.findings.iter().any(|named| **named == *finding.finding.0)
+            || self.until.is_some_and(|until| finding.opened <= until)
+    }
 }
 
 /// An issue as GitHub has it.
@@ -78,8 +113,7 @@ impl Github {
             match open.remove(&*mark.rule) {
                 Some(group) => {
                     let body = body(&group, head);
-                    let news =
-                        group.iter().any(|finding| !mark.findings.contains(&finding.finding.to_string()));
+                    let news = group.iter().any(|finding| !mark.has(finding));
                     if is_open && issue.body.as_deref().map(normal) != Some(normal(&body)) {
                         writes.push((Some(issue.number), json!({ "body": body })));
                     } else if !is_open && news {
@@ -95,25 +129,33 @@ impl Github {
             }
         }
         for (rule, group) in open {
+            let title = clean(&format!("{}: the kernel departs from `{rule}`", head.server));
             let issue = json!({
-                "title": clean(&format!("{}: the kernel departs from `{rule}`", head.server)),
+                "title": shortened(&title, TITLE),
                 "body": body(&group, head),
                 "labels": [LABEL, label],
             });
             writes.push((None, issue));
         }
+        let mut refused = None;
         for (at, (number, body)) in writes.iter().enumerate() {
             if at > 0 {
                 sleep(PACE).await;
             }
-            match number {
+            let written = match number {
                 Some(number) => {
-                    self.call::<Value>(Method::PATCH, &format!("/issues/{number}"), Some(body)).await?
+                    self.call::<Value>(Method::PATCH, &format!("/issues/{number}"), Some(body)).await
                 }
-                None => self.call::<Value>(Method::POST, "/issues", Some(body)).await?,
+                None => self.call::<Value>(Method::POST, "/issues", Some(body)).await,
             };
+            match written {
+                Ok(_) => {}
+                // What is wrong with one is nothing to the others.
+                Err(Answer::Refused(why)) => drop(refused.get_or_insert(Answer::Refused(why))),
+                Err(later) => return Err(later),
+            }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     /// The issues of this host, the last one first; of a rule with several, that one.
@@ -166,65 +208,75 @@ fn normal(text: &str) -> String {
     text.replace("\r\n", "\n").trim_end().to_owned()
 }
 
-/// What an issue says of open findings of one rule.
+/// What an issue says of open findings of one rule, as far as there is room for it.
 fn body(group: &[&Finding], head: &Letterhead) -> String {
     let (rule, expected_by) = group
         .first()
         .map_or(("", String::new()), |finding| (&*finding.rule, finding.declared_by.to_string()));
-    let mark = Mark {
-        server: head.server.to_string(),
-        rule: rule.to_owned(),
-        findings: group.iter().map(|finding| finding.finding.to_string()).collect(),
+    let (mut rows, mut commands, mut shown) = (String::new(), String::new(), 0);
+    for finding in group.iter().take(SHOWN) {
+        let (row, command) = (row(finding, head), command(finding));
+        if rows.len() + commands.len() + row.len() + command.len() > ROOM {
+            break;
+        }
+        rows += &row;
+        commands += &command;
+        shown += 1;
+    }
+    let more = match group.len() - shown {
+        0 => String::new(),
+        more => format!("\nand {more} more: `driftd status --format json` has all\n"),
     };
-    let mut lines = vec![
-        marked(&mark),
-        format!(
-            "On {} the kernel departs from the rule {} ({}).",
-            code(&head.server),
-            code(rule),
-            code(&expected_by)
-        ),
-        String::new(),
-        "| key | live | expected | since | by | commit |".into(),
-        "|---|---|---|---|---|---|".into(),
-    ];
-    for finding in group.iter().take(SHOWN) {
-        let what = What::Finding(Box::new((*finding).clone()));
-        let commit = finding.commit.as_ref().map_or("-".into(), |commit| match link(&what, head) {
-            Some(link) => format!("[{}]({link})", code(commit.short())),
-            None => code(commit.short()),
-        });
-        lines.push(format!(
-            "| {} | {} | {} | {:.0} | {} | {commit} |",
-            code(&finding.key.to_string()),
-            code(value(finding.actual.as_ref())),
-            code(&finding.expected),
-            finding.opened,
-            code(&by(finding.writer.as_ref(), finding.seen_by)),
-        ));
-    }
-    if let Some(more) = group.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        lines.push(format!("\nand {more} more: `driftd status --format json` has all"));
-    }
-    lines.push(String::new());
-    for finding in group.iter().take(SHOWN) {
-        let advice = advice(finding);
-        let revert = advice.revert.map_or(String::new(), |revert| format!("revert: {}; ", code(&revert)));
-        lines.push(format!("- {revert}adopt: {}; more: {}", code(&advice.adopt), code(&advice.look)));
-    }
-    lines.push("\nThis issue is kept by driftd, and closed when all is as declared.".into());
-    lines.join("\n")
+    format!(
+        "{}\nOn {} the kernel departs from the rule {} ({}).\n\n\
+         | key | live | expected | since | by | commit |\n|---|---|---|---|---|---|\n{rows}{more}\n{commands}\n\
+         This issue is kept by driftd, and closed when all is as declared.",
+        marked(&Mark::of(group, rule, head)),
+        code(&head.server),
+        code(rule),
+        code(&expected_by),
+    )
+}
+
+/// A finding in the table.
+fn row(finding: &Finding, head: &Letterhead) -> String {
+    let what = What::Finding(Box::new(finding.clone()));
+    let commit = finding.commit.as_ref().map_or("-".into(), |commit| match link(&what, head) {
+        Some(link) => format!("[{}]({link})", code(commit.short())),
+        None => code(commit.short()),
+    });
+    format!(
+        "| {} | {} | {} | {:.0} | {} | {commit} |\n",
+        code(&finding.key.to_string()),
+        code(value(finding.actual.as_ref())),
+        code(&finding.expected),
+        finding.opened,
+        code(&by(finding.writer.as_ref(), finding.seen_by)),
+    )
+}
+
+/// What can be done about a finding. A command is whole, or not there.
+fn command(finding: &Finding) -> String {
+    let advice = advice(finding);
+    let commands = [("revert", advice.revert), ("adopt", advice.adopt), ("more", Some(advice.look))];
+    let commands = commands.into_iter().filter_map(|(name, command)| Some((name, command?)));
+    let named: Vec<_> = commands.map(|(name, command)| format!("{name}: {}", quoted(&command))).collect();
+    format!("- {}\n", named.join("; "))
 }
 
 /// What an issue says when all healed: that, and below it what it said.
 fn healed(rule: &str, before: &str, head: &Letterhead) -> String {
-    let mark = Mark { server: head.server.to_string(), rule: rule.to_owned(), findings: Vec::new() };
     let before = before.split_once(END).map_or("", |(_, rest)| rest);
-    format!("{}\nHealed: all is as declared. Before:\n{}", marked(&mark), normal(before))
+    format!("{}\nHealed: all is as declared. Before:\n{}", marked(&Mark::of(&[], rule, head)), normal(before))
+}
+
+/// A text of others, as code, as far as it fits into a cell.
+fn code(text: &str) -> String {
+    quoted(&shortened(text, CELL))
 }
 
 /// A text of others, as code: nothing in it is a mention, a link or the end of a cell.
-fn code(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let text = clean(text).replace('`', "'").replace('|', "\\|");
     format!("`{text}`")
 }

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::{
-    super::endpoint::{Asked, Endpoint},
+    super::endpoint::{Asked, Behave, Endpoint},
     Home, all_sent, file, finding, open,
 };
 use crate::model::{Entry, Finding, FindingId, What};
 
-const SHA: &str = "a1b2c3a1b2c3a1b2c3a1b2c3a1b2c3a1b2c3a1b2";
+pub(super) const SHA: &str = "a1b2c3a1b2c3a1b2c3a1b2c3a1b2c3a1b2c3a1b2";
 
 /// What a repository holds.
 #[derive(Default)]
-struct Repository {
-    issues: Vec<Value>,
+pub(super) struct Repository {
+    pub(super) issues: Vec<Value>,
     statuses: Vec<Value>,
     deployment_statuses: Vec<Value>,
 }
@@ -71,13 +71,21 @@ fn respond(repository: &mut Repository, asked: &Asked) -> (u16, String) {
 }
 
 async fn github() -> (Endpoint, Arc<Mutex<Repository>>) {
+    github_with(|_| None).await
+}
+
+/// One that has this trouble.
+pub(super) async fn github_with(
+    trouble: impl FnMut(&Asked) -> Option<Behave> + Send + 'static,
+) -> (Endpoint, Arc<Mutex<Repository>>) {
     let repository = Arc::new(Mutex::new(Repository::default()));
     let behind = repository.clone();
-    (Endpoint::start_with(move |asked| respond(&mut behind.lock().unwrap(), asked)).await, repository)
+    let respond = move |asked: &Asked| respond(&mut behind.lock().unwrap(), asked);
+    (Endpoint::start_with(trouble, respond).await, repository)
 }
 
 /// A home with this one sink, and the file of its token.
-fn home(endpoint: &Endpoint, more: &str) -> (Home, tempfile::TempDir) {
+pub(super) fn home(endpoint: &Endpoint, more: &str) -> (Home, tempfile::TempDir) {
     let files = tempfile::tempdir().unwrap();
     let token = file(&files, "token", "t0ken");
     let url = format!("http://{}/api/v3", endpoint.address);
@@ -88,7 +96,7 @@ fn home(endpoint: &Endpoint, more: &str) -> (Home, tempfile::TempDir) {
     (Home::start(&sink), files)
 }
 
-fn verdict(commit: &str, status: &str, findings: &[Finding]) -> Entry {
+pub(super) fn verdict(commit: &str, status: &str, findings: &[Finding]) -> Entry {
     let time = "2026-08-01T10:20:00Z".parse().unwrap();
     let verdict = json!({
         "deployment": "d1", "commit": commit, "app": "web", "status": status, "keys": 3, "findings": findings,
@@ -150,7 +158,7 @@ async fn a_commit_that_github_does_not_know_is_given_up_with_what_github_said() 
 }
 
 /// The numbers and states of the issues, and how many findings each shows.
-fn issues(repository: &Mutex<Repository>) -> Vec<(String, usize)> {
+pub(super) fn issues(repository: &Mutex<Repository>) -> Vec<(String, usize)> {
     let shown = |issue: &Value| issue["body"].as_str().unwrap().matches("\n- ").count();
     let issues = &repository.lock().unwrap().issues;
     issues.iter().map(|issue| (issue["state"].as_str().unwrap().to_owned(), shown(issue))).collect()

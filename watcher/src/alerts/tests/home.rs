@@ -26,6 +26,7 @@ pub(super) struct Home {
     pub(super) state: TempDir,
     pub(super) work: mpsc::Sender<Work>,
     pub(super) commits: watch::Receiver<u64>,
+    pub(super) news: watch::Receiver<u64>,
     pub(super) stop: watch::Sender<bool>,
     pub(super) asked: Option<mpsc::Receiver<oneshot::Sender<Status>>>,
     /// What became of each try, as the sinks said it.
@@ -44,11 +45,11 @@ impl Home {
 
     pub(super) fn begin(state: TempDir, sinks: &str) -> Home {
         let store = Store::open(state.path(), Vec::new()).unwrap().telling(outlets(&alerts(sinks))).unwrap();
-        let commits = store.commits();
+        let (commits, news) = (store.commits(), store.news());
         let (work, inbox) = mpsc::channel(16);
         let writer = thread::spawn(move || store.run(inbox, sync_channel(1).0));
         let (stop, _) = watch::channel(false);
-        Home { state, work, commits, stop, asked: None, tried: None, sinks: None, writer: Some(writer) }
+        Home { state, work, commits, news, stop, asked: None, tried: None, sinks: None, writer: Some(writer) }
     }
 
     /// Starts the sinks.
@@ -67,10 +68,10 @@ impl Home {
             }
         });
         (self.asked, self.tried) = (Some(asked), Some(tried));
-        let (commits, stop) = (self.commits.clone(), self.stop.subscribe());
+        let (news, stop) = (self.news.clone(), self.stop.subscribe());
         let state = self.state.path().to_owned();
         self.sinks = Some(thread::spawn(move || {
-            outside.run(&state, &Given { work, status, commits, stop }).unwrap();
+            outside.run(&state, &Given { work, status, news, stop }).unwrap();
         }));
     }
 

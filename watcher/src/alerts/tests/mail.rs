@@ -25,6 +25,12 @@ enum Manner {
     Says(&'static str),
     /// It says nothing any more after the greeting.
     Hangs,
+    /// It says nothing any more after the whole mail.
+    HangsAtTheEnd,
+    /// It goes after the whole mail, and says nothing.
+    Leaves,
+    /// It goes after half a word about the whole mail.
+    BreaksOff,
 }
 
 /// One mail as the server has it.
@@ -119,6 +125,16 @@ async fn talk(
                 let _gone = sender.send(Mailed { envelope: std::mem::take(&mut envelope), text });
                 match manner {
                     Manner::Says(said) => said.to_owned(),
+                    Manner::Leaves => return None,
+                    Manner::BreaksOff => {
+                        stream.write_all(b"25").await.ok()?;
+                        return None;
+                    }
+                    Manner::HangsAtTheEnd => {
+                        // Until the other side goes.
+                        let _ended = stream.read_line(&mut String::new()).await;
+                        return None;
+                    }
                     _ => "250 taken".to_owned(),
                 }
             }
@@ -195,18 +211,31 @@ async fn a_mail_says_what_departs_and_what_can_be_done_after_tls_and_a_login() {
     home.end();
 }
 
-/// The first is answered so, and it comes again as the same mail.
-#[tokio::test]
-async fn a_server_with_trouble_is_sent_the_same_mail_again() {
-    let Post { mut home, mut mails, _files } = post(&[Manner::Says("451 4.3.0 not now")], "").await;
-    home.record(vec![finding("f1", "opened")]).await;
+/// The first is answered so, and it comes again as the same mail; what is about the same finding comes after it.
+async fn check_again(manner: &'static [Manner], more: &str, why: &str) {
+    let Post { mut home, mut mails, _files } = post(manner, more).await;
+    home.record(vec![finding("f1", "opened"), finding("f1", "healed")]).await;
     let first = mails.recv().await.unwrap();
-    assert_eq!(home.why().await, "transient error (451): 4.3.0 not now");
+    let said = home.why().await;
+    assert!(said.contains(why), "{manner:?}: {said}");
     let again = mails.recv().await.unwrap();
-    assert_eq!(again.header("Message-ID"), first.header("Message-ID"));
-    assert_eq!(again.text, first.text);
+    assert_eq!(again.header("Message-ID"), first.header("Message-ID"), "{manner:?}");
+    assert_eq!(again.text, first.text, "{manner:?}");
+    let healed = mails.recv().await.unwrap();
+    assert_ne!(healed.header("Message-ID"), first.header("Message-ID"), "{manner:?}");
+    assert!(healed.header("Subject").contains(": healed: vm.swappiness"), "{manner:?}: {}", healed.text);
     home.until(all_sent).await;
+    assert!(mails.try_recv().is_err(), "{manner:?}: once is enough");
     home.end();
+}
+
+#[tokio::test]
+async fn a_server_with_trouble_is_sent_the_same_mail_again_and_what_follows_after_it() {
+    check_again(&[Manner::Says("451 4.3.0 not now")], "", "transient error (451): 4.3.0 not now").await;
+    check_again(&[Manner::Says("421 4.7.0 too many")], "", "transient error (421): 4.7.0 too many").await;
+    check_again(&[Manner::HangsAtTheEnd], "\n      timeout: 2s", "").await;
+    check_again(&[Manner::Leaves], "", "").await;
+    check_again(&[Manner::BreaksOff], "", "").await;
 }
 
 #[tokio::test]

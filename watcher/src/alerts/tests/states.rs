@@ -149,14 +149,13 @@ async fn a_status_page_hears_that_we_live_where_nothing_moves() {
         Duration::from_secs(10),
     )
     .unwrap();
-    let ((asks, mut asked), (_commits, commits)) =
-        (mpsc::channel::<oneshot::Sender<Status>>(1), watch::channel(0));
+    let ((asks, mut asked), (_news, news)) = (mpsc::channel::<oneshot::Sender<Status>>(1), watch::channel(0));
     let push = Push {
         sink: "page".into(),
         board: Board::Page(post, "driftd.yaml".into()),
         head: Arc::new(Letterhead { server: "web-01".into(), commit_link: None }),
         status: asks,
-        commits,
+        news,
         heartbeat: Duration::from_millis(50),
     };
     tokio::spawn(push.run());
