@@ -80,7 +80,8 @@ impl Ledger {
             Err(refusal) => return Outcome::Refused(refusal),
         }
         let same = |d: &Deployment| d.whose() == announcement.whose();
-        let in_force = self.in_force.iter().find(|d| same(d) && d.commit == announcement.commit).cloned();
+        let in_force =
+            self.in_force.iter().find(|d| same(d) && d.commit.may_be(&announcement.commit)).cloned();
         let has_window = self.windows.iter().any(|w| same(&w.deployment));
         // The end of one commit says nothing of another that is being delivered meanwhile.
         let under_way = self.window_of(announcement).cloned();

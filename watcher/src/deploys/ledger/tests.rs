@@ -54,6 +54,24 @@ fn the_same_id_again_is_a_retry_whatever_its_date() {
 }
 
 #[test]
+fn a_dated_message_kept_by_somebody_is_the_same_under_an_id_that_nobody_signed() {
+    let dated = |id: &str, commit: &str| Announcement {
+        timestamp: Some(now(0).wall),
+        ..with_id(id, finished(commit))
+    };
+    let (ledger, outcomes) =
+        course(&[(0, dated("1", "aaaaaa")), (60, dated("2", "bbbbbb")), (120, dated("forged", "aaaaaa"))]);
+    assert_eq!(outcomes, ["finished 0", "finished 1", "known 0"]);
+    assert_eq!(ledger.in_force().unwrap().commit.as_str(), "bbbbbb");
+    // An id that was signed beside the body is in the digest: that is another message.
+    let signed = Announcement { digest: [7; 32], ..dated("3", "aaaaaa") };
+    check(
+        &[(0, dated("1", "aaaaaa")), (60, dated("2", "bbbbbb")), (120, signed)],
+        &["finished 0", "finished 1", "finished 2"],
+    );
+}
+
+#[test]
 fn one_id_may_name_a_run_that_delivers_several_applications() {
     let other = Announcement { app: Some("db".into()), ..finished("aaaaaa") };
     check(
@@ -86,6 +104,16 @@ fn an_undated_message_is_a_retry_for_ten_minutes_and_rolls_back_later() {
 fn the_revision_in_force_is_no_new_deployment() {
     let again = with_id("run-2", finished("aaaaaa"));
     check(&[(0, with_id("run-1", finished("aaaaaa"))), (5, again)], &["finished 0", "known 0"]);
+}
+
+#[test]
+fn the_revision_in_force_is_known_by_its_short_name_and_by_the_whole() {
+    for (in_force, again) in [("aaaaaabbbb", "aaaaaa"), ("aaaaaa", "aaaaaabbbb")] {
+        check(
+            &[(0, with_id("1", finished(in_force))), (5, with_id("2", finished(again)))],
+            &["finished 0", "known 0"],
+        );
+    }
 }
 
 #[test]

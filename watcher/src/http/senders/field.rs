@@ -139,9 +139,11 @@ pub fn gitlab_time(field: &'static str, text: Option<&str>) -> Result<Option<Tim
     }
 }
 
-/// SHA-256 of the raw body.
+/// SHA-256 of what was signed: the body, and an id where one was signed beside it. What was not signed tells no message
+/// from another, because whoever kept one can change it.
 pub fn digest(signed: &Signed) -> [u8; 32] {
-    Sha256::digest(signed.body()).into()
+    let id = signed.stamp().map(|stamp| format!("{}.", stamp.id)).unwrap_or_default();
+    Sha256::new().chain_update(id).chain_update(signed.body()).finalize().into()
 }
 
 /// The beginning of a text, fit for a log.
