@@ -88,6 +88,14 @@ pub enum Unreadable {
         /// What is taken.
         wanted: &'static str,
     },
+    /// The body is of a type that is not taken, whatever is in it.
+    #[error("{found}, and {wanted}")]
+    MediaType {
+        /// What it is.
+        found: &'static str,
+        /// What is taken.
+        wanted: &'static str,
+    },
 }
 
 /// Refuses what does not begin like an object.
@@ -111,10 +119,16 @@ pub fn text(field: &'static str, text: Option<String>, most: usize) -> Result<Op
     if found > most {
         return Err(Unreadable::TooLong { field, found, most });
     }
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|char| char.is_control() || turns(char)) {
         return Err(Unreadable::Control(field));
     }
     Ok(Some(text))
+}
+
+/// Whether a character turns the direction of what is written around it (Unicode's property `Bidi_Control`): a name with
+/// one is read as another than it is.
+fn turns(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A Git commit that must be there.
