@@ -117,6 +117,33 @@ fn the_revision_in_force_is_known_by_its_short_name_and_by_the_whole() {
 }
 
 #[test]
+fn who_does_not_say_when_he_begins_is_asked_of_what_he_declared_and_of_what_no_deployment_did() {
+    let db = |phase| Announcement { app: Some("db".into()), ..message("bbbbbb", phase) };
+    let (mut ledger, _) = course(&[
+        (0, message("aaaaaa", Phase::Started)),
+        (10, finished("aaaaaa")),
+        (20, db(Phase::Finished)),
+    ]);
+    let asked = |ledger: &Ledger, declared: Option<&str>| {
+        let declared: Option<Revision> = declared.map(|commit| commit.parse().unwrap());
+        ledger.unannounced(declared.as_ref()).and_then(|d| d.app.clone())
+    };
+    for (declared, wanted) in [
+        (None, Some("db")),
+        (Some("aaaaaacc"), None),
+        (Some("bbbbbb"), Some("db")),
+        (Some("cccccc"), Some("db")),
+    ] {
+        assert_eq!(asked(&ledger, declared).as_deref(), wanted, "{declared:?}");
+    }
+    // The same once more, with its beginning, and nobody is left.
+    for (secs, phase) in [(30, Phase::Started), (700, Phase::Finished)] {
+        ledger.announce(&db(phase), DeploymentId("3".into()), now(secs));
+    }
+    assert_eq!(asked(&ledger, None), None);
+}
+
+#[test]
 fn a_dated_message_counts_within_five_minutes() {
     let dated = |secs, digest| Announcement {
         timestamp: Some(now(secs).wall),
