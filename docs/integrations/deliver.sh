@@ -15,10 +15,11 @@
 #   DRIFTD_COMMIT        what was delivered; by default what the pipeline says
 #   DRIFTD_APP, DRIFTD_ENVIRONMENT, DRIFTD_REF, DRIFTD_REPO, DRIFTD_ID   of what, where, from where, in which run
 #   DRIFTD_WAIT          seconds to wait for the verdict, 60 by default; 0: do not
-#   DRIFTD_ON_DRIFT      `fail` (the default) or `warn`, where the host is not as it should be
+#   DRIFTD_ON_DRIFT      `fail` (the default), or `warn` where neither a host that is not as it should be nor a driftd that
+#                        does not answer is to fail the job; who is refused or not trusted always does
 #   DRIFTD_SUMMARY       a file to which the verdict is added as Markdown, such as $GITHUB_STEP_SUMMARY
 #
-# Exit codes: 0 in sync or done, 1 out of sync, 2 used wrongly, 3 not delivered or no verdict in time.
+# Exit codes: 0 in sync or done, or only warned, 1 out of sync, 2 used wrongly, 3 not delivered or no verdict in time.
 set -eu
 
 die() {
@@ -79,6 +80,13 @@ show() {
     [ -z "${DRIFTD_SUMMARY:-}" ] || { echo && cat "$tmp/answer" && echo; } >>"$DRIFTD_SUMMARY"
 }
 
+# Ends where driftd does not answer, or not in time: with `warn` the deploy does not depend on who watches it.
+silent() {
+    [ "$on_drift" = warn ] || die 3 "$@"
+    echo "driftd: $*; this is a warning only (DRIFTD_ON_DRIFT)" >&2
+    exit 0
+}
+
 # Ends with what a verdict means for the pipeline.
 judge() {
     show
@@ -113,8 +121,10 @@ fail | warn) ;;
 esac
 wait=${DRIFTD_WAIT:-60}
 case $wait in
-'' | *[!0-9]*) die 2 "DRIFTD_WAIT is \`$wait\`, and a number of seconds is wanted" ;;
+'' | *[!0-9]* | ???????*) die 2 "DRIFTD_WAIT is \`$wait\`, and a number of seconds is wanted" ;;
 esac
+# What begins with a zero would be octal.
+while [ "${wait#0?}" != "$wait" ]; do wait=${wait#0}; done
 
 untrusted="the certificate of $url is not trusted: is it, or who signed it, in DRIFTD_CA?"
 tmp=$(mktemp -d)
@@ -142,8 +152,9 @@ if [ -z "$phase" ]; then
     status=$(ask --max-time 30 "${url%/webhook/gitops*}$path")
     case $status in
     200 | 409) judge "$status" ;;
-    202) show && die 3 'no verdict yet' ;;
+    202) show && silent 'no verdict yet' ;;
     *-untrusted) die 3 "$untrusted" ;;
+    000 | 5??) silent "no verdict: $status $(cat "$tmp/answer")" ;;
     *) die 3 "no verdict: $status $(cat "$tmp/answer")" ;;
     esac
 fi
@@ -190,7 +201,7 @@ while :; do
     202)
         # Only once the time is over is it sent without a wait: what comes after it is no news.
         if [ "$phase" = finished ] && [ "$wait" -gt 0 ]; then
-            die 3 "no verdict in $wait s; the deployment is taken: $(cat "$tmp/answer")"
+            silent "no verdict in $wait s; the deployment is taken: $(cat "$tmp/answer")"
         fi
         show
         exit 0
@@ -199,7 +210,7 @@ while :; do
     *-untrusted) die 3 "$untrusted" ;;
     000 | 408 | 429 | 500 | 502 | 503)
         tries=$((tries + 1))
-        [ "$tries" -lt 5 ] || die 3 "not delivered: $status $(cat "$tmp/answer")"
+        [ "$tries" -lt 5 ] || silent "not delivered: $status $(cat "$tmp/answer")"
         sleep $((tries * 2))
         ;;
     *) die 3 "refused: $status $(cat "$tmp/answer")" ;;

@@ -17,7 +17,7 @@ use super::{
     hub::{Hub, hub},
     node::{self, Entry, Node, Tree},
     problem::{Problems, Wrong},
-    rules, scalar, sources,
+    rules, scalar, secret, sources,
     webhook::{Webhook, webhook},
 };
 use crate::{
@@ -270,6 +270,10 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
         Some(Node { tree: Tree::Map(entries), .. }) => {
             declares = entries.iter().any(|entry| DECLARING.contains(&&*entry.name.text));
             for entry in entries {
+                // Rules have names of the user's own, and no secrets.
+                if &*entry.name.text != "drift_rules" {
+                    secret::hide(std::slice::from_ref(&entry), &mut problems);
+                }
                 field(entry, &mut config, &mut problems);
             }
         }

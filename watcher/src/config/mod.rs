@@ -6,7 +6,7 @@
 //! The way of a text: `node` turns YAML into a tree that keeps the place of everything, and knows no field;
 //! `file`, `webhook`, `http`, `alerts`, `hub`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they
 //! do not; `declared`, `sources` and `git` do so for keys and values and for the files and repositories that declare them;
-//! `remedy` reads that field of a rule; `scalar` and `duration` read single values.
+//! `remedy` reads that field of a rule; `scalar` and `duration` read single values, `secret` the names of files with one.
 
 mod alerts;
 mod callers;
@@ -22,6 +22,7 @@ mod problem;
 mod remedy;
 mod rules;
 mod scalar;
+mod secret;
 mod sender;
 mod sources;
 #[cfg(test)]

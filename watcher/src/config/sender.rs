@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::{
     node::{Entry, Node, Tree},
     problem::{Problems, Wrong, listed, nearest, quoted},
-    scalar,
+    scalar, secret,
 };
 use crate::model::NamePattern;
 
@@ -314,7 +314,7 @@ fn refuse(name: &super::node::Name, known: &Known, offered: &[&str], problems: &
 /// One file or a list of them.
 pub(super) fn files(node: &Node, problems: &mut Problems) -> Option<Vec<PathBuf>> {
     let none = Wrong::new("at least one file").hint("without a secret nothing is accepted");
-    scalar::one_or_more(node, none, problems, scalar::path)
+    scalar::one_or_more(node, none, problems, secret::file)
 }
 
 /// One pattern or a list of them. A mistake leaves a list that matches nothing: the mistake is what is told.

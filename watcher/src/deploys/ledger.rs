@@ -80,7 +80,8 @@ impl Ledger {
             Err(refusal) => return Outcome::Refused(refusal),
         }
         let same = |d: &Deployment| d.whose() == announcement.whose();
-        let in_force = self.in_force.iter().find(|d| same(d) && d.commit == announcement.commit).cloned();
+        let in_force =
+            self.in_force.iter().find(|d| same(d) && d.commit.may_be(&announcement.commit)).cloned();
         let has_window = self.windows.iter().any(|w| same(&w.deployment));
         // The end of one commit says nothing of another that is being delivered meanwhile.
         let under_way = self.window_of(announcement).cloned();
@@ -199,9 +200,12 @@ impl Ledger {
         &self.in_force
     }
 
-    /// A deployment in force of which no message said that it began: what its deploy wrote cannot be told from drift.
-    pub fn unannounced(&self) -> Option<&Deployment> {
-        self.in_force.iter().find(|deployment| !deployment.announced)
+    /// A deployment in force of which no message said that it began: what its deploy wrote cannot be told from drift. What a
+    /// deployment in force declared (by its commit) is of that one's application; all else may be of any.
+    pub fn unannounced(&self, declared: Option<&Revision>) -> Option<&Deployment> {
+        let declared_it = |d: &&Deployment| declared.is_some_and(|commit| d.commit.may_be(commit));
+        let is_known = self.in_force.iter().any(|d| declared_it(&d));
+        self.in_force.iter().find(|d| !d.announced && (!is_known || declared_it(d)))
     }
 
     /// The deployment of a name, in force or under way.

@@ -223,7 +223,11 @@ impl Refused {
 
 impl From<Unreadable> for Refused {
     fn from(why: Unreadable) -> Refused {
-        Refused::bad(why.to_string())
+        let refused = Refused::bad(why.to_string());
+        match why {
+            Unreadable::MediaType { .. } => Refused { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, ..refused },
+            _ => refused,
+        }
     }
 }
 

@@ -17,8 +17,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper::{
-    Request, Response,
+    Method, Request, Response,
     body::{Body, Incoming},
     server::conn::{http1, http2},
     service::service_fn,
@@ -270,11 +271,16 @@ pub async fn serve_h2<F: Future<Output = Answer> + Send + 'static>(
 ) -> hyper::Result<()> {
     let (requests, heard) = watch::channel(Requests::default());
     let requests = Arc::new(requests);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let in_hand = InHand::take(&requests);
+        let is_head = request.method() == Method::HEAD;
         let answer = answer(request);
         async move {
-            let answer = answer.await;
+            let mut answer = answer.await;
+            // Over HTTP/1 hyper leaves it out by itself; here it would break the stream (RFC 9110, section 9.3.2).
+            if is_head {
+                *answer.body_mut() = Full::default();
+            }
             drop(in_hand);
             Ok::<_, Infallible>(answer)
         }

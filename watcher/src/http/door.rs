@@ -31,6 +31,7 @@ pub struct Door {
 struct Credential {
     name: Box<str>,
     sender: Sender,
+    proof: Proof,
     scheme: Scheme,
     keys: Keys,
     only: Only,
@@ -126,12 +127,7 @@ impl Door {
     ///
     /// # Errors
     /// It bears none, or none that is true.
-    pub fn who_asks(
-        &self,
-        path: &str,
-        headers: &HeaderMap,
-        now: Timestamp,
-    ) -> Result<Vec<Box<str>>, Unsigned> {
+    pub fn who_asks(&self, path: &str, headers: &HeaderMap) -> Result<Vec<Box<str>>, Unsigned> {
         let mut who = Vec::new();
         let mut why = Unsigned::Missing { header: ASKING.header() };
         for known in &self.credentials {
@@ -140,7 +136,7 @@ impl Door {
                 Keys::Tokens(_) => known.scheme,
             };
             let path = Bytes::copy_from_slice(path.as_bytes());
-            match Claim::of(scheme, headers).and_then(|claim| claim.verify([((), &known.keys)], path, now)) {
+            match Claim::of(scheme, headers).and_then(|claim| claim.verify([((), &known.keys)], path)) {
                 Ok(_) => who.push(known.name.clone()),
                 // What is wrong says more than what is missing.
                 Err(Unsigned::Missing { .. }) => {}
@@ -166,12 +162,12 @@ impl<'d> Place<'d> {
         };
         let Some(first) = candidates.first() else { return Err(Refused::unknown(kind.sender)) };
         // The strongest proof that is configured and shown is the one that counts: a weaker one beside it opens nothing.
-        let shown = kind.schemes.iter().map(|(_, scheme)| *scheme).find(|scheme| {
-            headers.contains_key(scheme.header()) && candidates.iter().any(|known| known.scheme == *scheme)
+        let shown = kind.schemes.iter().copied().find(|(proof, scheme)| {
+            headers.contains_key(scheme.header()) && candidates.iter().any(|known| known.proof == *proof)
         });
-        let scheme = shown.unwrap_or(first.scheme);
+        let (proof, scheme) = shown.unwrap_or((first.proof, first.scheme));
         let claim = Claim::of(scheme, headers)?;
-        let candidates = candidates.into_iter().filter(|known| known.scheme == scheme).collect();
+        let candidates = candidates.into_iter().filter(|known| known.proof == proof).collect();
         Ok(Asked { kind, candidates, claim })
     }
 }
@@ -184,8 +180,15 @@ impl Asked<'_> {
     pub fn open(self, headers: &HeaderMap, body: Bytes, now: Timestamp) -> Result<Opened, Refused> {
         let Asked { kind, candidates, claim } = self;
         let keys = candidates.iter().map(|known| (*known, &known.keys));
-        let (known, signed) = claim.verify(keys, body, now)?;
+        let (known, authentic) =
+            claim.verify(keys, body).map_err(|why| unproved(kind.sender, headers, why))?;
         let opened = |what| Ok(Opened { sender: known.name.clone(), manner: kind.manner, what });
+        // An old message never counts. A hook is told so with 200: its host's clock, or ours, may be off for a while.
+        let signed = match (authentic.fresh(now), kind.manner) {
+            (Ok(signed), _) => signed,
+            (Err(stale), Manner::Step) => return Err(stale.into()),
+            (Err(stale), Manner::Hook) => return opened(Opening::Ignored(Ignored::refused(&stale))),
+        };
         let announced = match ((kind.parse)(headers, &signed), kind.manner) {
             (Ok(Outcome::Deployment(announced)), _) => announced,
             (Ok(Outcome::Ignored(ignored)), _) => return opened(Opening::Ignored(ignored)),
@@ -247,12 +250,25 @@ impl Credential {
         Ok(Credential {
             name: from.name.clone(),
             sender: from.sender,
+            proof: from.proof,
             scheme,
             keys,
             only: from.only.clone(),
             require_dated: from.require_dated,
             declared: from.declared,
         })
+    }
+}
+
+/// What is said of a message whose proof is wrong. Gitea signs the JSON that it then wraps in a form
+/// (go-gitea services/webhook/deliver.go), so that no secret fits a form: it would be no use to speak of secrets.
+fn unproved(sender: Sender, headers: &HeaderMap, why: Unsigned) -> Refused {
+    match why {
+        Unsigned::Wrong { .. } if sender == Sender::Gitea && senders::is_form(headers) => Refused::unsigned(
+            "the body is a form, and Gitea signs the JSON that is in it\nhint: let the hook send the content type \
+             `application/json`",
+        ),
+        why => why.into(),
     }
 }
 

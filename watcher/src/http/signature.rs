@@ -1,5 +1,5 @@
-//! What proves that a message is its sender's: signatures over the raw body, and tokens. The only maker of [`Signed`],
-//! and so the only door a body can take to a parser.
+//! What proves that a message is its sender's, and of now: signatures over the raw body, and tokens. The only maker of
+//! [`Signed`], and so the only door a body can take to a parser.
 //!
 //! Nothing here reads what the body says, and nothing here shows a signature or a token that was claimed.
 
@@ -10,6 +10,7 @@ use hyper::header::HeaderMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Secret, secrets::Token};
+use crate::model::Refusal;
 
 /// How far the time of a signature may be from now, either way (standard-webhooks.md, "reference tolerance").
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
@@ -79,7 +80,25 @@ pub enum Keys {
     Tokens(Vec<Token>),
 }
 
-/// A body that is its sender's.
+/// A body that is its sender's, and may be an old one sent again: it is not read before that is known.
+pub struct Authentic(Signed);
+
+impl Authentic {
+    /// The body to be read, where it was signed of late, or without a time of its own.
+    ///
+    /// # Errors
+    /// What was signed was signed too long ago, or ahead of time.
+    pub fn fresh(self, now: Timestamp) -> Result<Signed, Refusal> {
+        match self.0.stamp() {
+            Some(Stamp { at, .. }) if now.duration_since(*at).abs() > FRESH => {
+                Err(Refusal::Stale { timestamp: *at })
+            }
+            _ => Ok(self.0),
+        }
+    }
+}
+
+/// A body that is its sender's, and counts now.
 pub struct Signed {
     body: Bytes,
     scheme: Scheme,
@@ -173,14 +192,6 @@ pub enum Unsigned {
         header: &'static str,
         /// What is.
         wanted: &'static str,
-    },
-    /// What was signed was signed too long ago, or ahead of time.
-    #[error(
-        "signed at {at}, more than five minutes from the time here\nhint: an old message sent again, or a clock that is off"
-    )]
-    Stale {
-        /// The time that was signed.
-        at: Timestamp,
     },
     /// No secret makes this signature.
     #[error(
@@ -278,13 +289,12 @@ impl Claim {
     /// Compares the claim with each of the keys, and says which of them are the sender's: the first that fits.
     ///
     /// # Errors
-    /// What was signed is too old, or no key makes the claim true.
+    /// No key makes the claim true.
     pub fn verify<'k, T>(
         self,
         candidates: impl IntoIterator<Item = (T, &'k Keys)>,
         body: Bytes,
-        now: Timestamp,
-    ) -> Result<(T, Signed), Unsigned> {
+    ) -> Result<(T, Authentic), Unsigned> {
         let mut found = None;
         let mut tried = 0;
         for (whose, keys) in candidates {
@@ -307,11 +317,7 @@ impl Claim {
             true => Unsigned::Wrong { secrets: tried, length: body.len() },
             false => Unsigned::WrongToken { header, tokens: tried },
         })?;
-        // Only now: what nobody signed is not worth a word about clocks.
-        if let Some(stamp) = stamp.as_ref().filter(|stamp| now.duration_since(stamp.at).abs() > FRESH) {
-            return Err(Unsigned::Stale { at: stamp.at });
-        }
-        Ok((whose, Signed { body, scheme: self.scheme, stamp }))
+        Ok((whose, Authentic(Signed { body, scheme: self.scheme, stamp })))
     }
 }
 

@@ -204,7 +204,7 @@ pub struct Delivered {
     pub app: Option<String>,
     /// The environment.
     pub environment: Option<String>,
-    /// SHA-256 of its body.
+    /// SHA-256 of what was signed.
     pub digest: [u8; 32],
     /// When it came.
     pub at: Timestamp,
@@ -275,7 +275,7 @@ pub struct Announcement {
     pub repo: Option<String>,
     /// The values it declares, where it says any (`declared`).
     pub declared: Option<Values>,
-    /// SHA-256 of the raw body: tells an identical message where neither id nor timestamp do.
+    /// SHA-256 of what was signed, the raw body and an id signed beside it: tells an identical message.
     pub digest: [u8; 32],
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::{
     Watch,
     fight::fought_over,
+    found::declared_commit,
     tracked::{Check, Known, Tracked},
 };
 use crate::{
@@ -333,11 +334,14 @@ impl Watch {
         };
         let refused = |why: String| Due::Tell((Outcome::Refused, Some(step.value.clone()), Some(why)));
         if let Some(limits) = limits {
-            if let Some(unannounced) = self.ledger.unannounced() {
+            let declared = declared_commit(rule, check.captured.as_deref());
+            if let Some(unannounced) = self.ledger.unannounced(declared.as_ref()) {
                 let app = unannounced.app.as_deref().unwrap_or("an application without a name");
                 return refused(format!(
                     "{app} is deployed without a word when that begins, so that a deploy cannot be told from drift\n\
-                     hint: let its sender send `started` too; `driftd revert {}` works all the same",
+                     hint: let its sender send `started` too, or send `started` and `finished` of {} once where it is no more; \
+                     `driftd revert {}` works all the same",
+                    unannounced.commit.short(),
                     waiting.key
                 ));
             }

@@ -25,6 +25,10 @@ fn what_init_makes_runs_and_the_steps_it_prints_deliver() {
             &format!("{}{suffix}", host.url),
         );
         ends(host.machine("sh", "").args(["-e", "-c", &step]), 0);
-        assert_eq!(host.told("deployment")["app"], "web");
+        // A deployment without `started` would keep the host from reverting by rule.
+        for status in ["started", "finished"] {
+            let told = host.told("deployment");
+            assert_eq!((&told["app"], &told["status"]), (&"web".into(), &status.into()));
+        }
     }
 }

@@ -42,9 +42,33 @@ fn a_host_that_is_out_of_sync_fails_the_step_or_warns_by_choice() {
     assert_eq!(error, "driftd: the host is not as it was declared\n");
     let (said, error) = ends(host.deliver(&["finished"]).env("DRIFTD_ON_DRIFT", "warn"), 0);
     assert!(said.contains("OUT_OF_SYNC") && error.contains("this is a warning only"), "{said}{error}");
+    ends(host.deliver(&["finished"]).env("DRIFTD_WAIT", "08").env("DRIFTD_COMMIT", "cccccc"), 1);
     let (said, _) =
         ends(host.deliver(&["finished"]).env("DRIFTD_WAIT", "0").env("DRIFTD_COMMIT", "bbbbbb"), 0);
     assert!(said.contains(r#""status":"accepted""#), "{said}");
+}
+
+#[test]
+fn a_driftd_that_does_not_answer_fails_the_step_or_warns_by_choice_and_one_that_refuses_fails_it() {
+    let host = Host::start(IN_SYNC);
+    // Nobody waits here between one try and the next.
+    fs::create_dir(host.path("bin")).unwrap();
+    std::os::unix::fs::symlink("/bin/true", host.path("bin/sleep")).unwrap();
+    let path = format!("{}:{}", host.path("bin").display(), std::env::var("PATH").unwrap());
+    for arguments in [&["started"][..], &["finished"], &["verdict", "0198"]] {
+        let silent = || {
+            let mut command = host.deliver(arguments);
+            command.env("PATH", &path).env("DRIFTD_URL", "https://127.0.0.1:1/webhook/gitops");
+            command
+        };
+        ends(&mut silent(), 3);
+        let (_, error) = ends(silent().env("DRIFTD_ON_DRIFT", "warn"), 0);
+        assert!(error.contains(" 000 ") && error.contains("this is a warning only"), "{error}");
+        let mut refused = host.deliver(arguments);
+        ends(refused.env("DRIFTD_ON_DRIFT", "warn").env("DRIFTD_SECRET", "another"), 3);
+        let mut untrusted = host.deliver(arguments);
+        ends(untrusted.env("DRIFTD_ON_DRIFT", "warn").env_remove("DRIFTD_CA"), 3);
+    }
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::process::Command;
 
 use crate::host::{Host, IN_SYNC, OUT_OF_SYNC, SECRET, ends, repository, text};
 
-/// A commit in full, as Argo CD knows it.
+/// Commits in full, as Argo CD knows them.
 const COMMIT: &str = "f913b6cbf58aa5ae5ca1f8a2b149477aebcbd9d8";
+const NEXT: &str = "0a4d55a8d778e5022fab701977c5d840bbc486d0";
 
 /// The lines below the first that ends with `key`, as far as they are indented more than it, without their indent.
 #[track_caller]
@@ -169,7 +170,7 @@ fn the_job_after_a_sync_of_argo_cd_delivers() {
 }
 
 #[test]
-fn what_argo_cds_notifications_send_is_taken() {
+fn what_argo_cds_notifications_send_is_taken_and_a_rollback_has_its_window() {
     let token = "b7a1c0ffee";
     let senders = "senders: { argo: { sender: argocd, tokens: DIR/token } }";
     let host = Host::start_with(IN_SYNC, &[("token", token)], senders);
@@ -178,23 +179,33 @@ fn what_argo_cds_notifications_send_is_taken() {
     assert!(path.ends_with("/webhook/gitops/argo"), "{path}");
     let header = block(&template, "headers:").replace("$driftd-token", token);
     let header: Vec<&str> = header.lines().take(2).map(|line| line.split_once(": ").unwrap().1).collect();
-    for (phase, health, status) in
-        [("Running", "Progressing", "started"), ("Succeeded", "Healthy", "finished")]
-    {
+    // By what they are told of once: each sync has its own.
+    assert_eq!(template.matches("oncePer: app.status?.operationState.startedAt\n").count(), 3);
+    // To the next revision, back, and the same again. What runs has no end, and Go says so in its own words.
+    let syncs = [(COMMIT, "10:14"), (NEXT, "10:15"), (COMMIT, "10:16"), (COMMIT, "10:17")];
+    let phases = syncs.into_iter().flat_map(|(commit, at)| {
+        let (began, ended) = (format!("2026-08-01T{at}:00Z"), format!("2026-08-01T{at}:41Z"));
+        [
+            ("Running", "Progressing", "started", commit, began.clone(), "<no value>".to_owned()),
+            ("Succeeded", "Healthy", "finished", commit, began, ended),
+        ]
+    });
+    for (phase, health, status, commit, began, ended) in phases {
         let mut body = block(&template, "body: |");
         for (placeholder, value) in [
             ("{{.app.metadata.name}}", "web-backend"),
             ("{{.app.spec.destination.namespace}}", "production"),
             ("{{.app.spec.source.repoURL}}", "https://git.example/acme/web.git"),
             ("{{.app.spec.source.targetRevision}}", "main"),
-            ("{{with .app.status.operationState.syncResult}}{{.revision}}{{end}}", COMMIT),
+            ("{{with .app.status.operationState.syncResult}}{{.revision}}{{end}}", commit),
             (
                 "{{with .app.status.operationState.syncResult}}{{toJson .revisions}}{{else}}null{{end}}",
                 "null",
             ),
             ("{{.app.status.operationState.phase}}", phase),
             ("{{.app.status.health.status}}", health),
-            ("{{.app.status.operationState.finishedAt}}", "2026-08-01T10:14:41Z"),
+            ("{{.app.status.operationState.startedAt}}", &began),
+            ("{{.app.status.operationState.finishedAt}}", &ended),
         ] {
             assert!(body.contains(placeholder), "{placeholder}");
             body = body.replace(placeholder, value);
@@ -206,7 +217,7 @@ fn what_argo_cds_notifications_send_is_taken() {
         let (said, _) = ends(&mut curl, 0);
         assert!(said.contains(r#""status":"accepted""#), "{said}");
         let told = host.told("deployment");
-        assert_eq!((&told["status"], &told["commit"]), (&status.into(), &COMMIT.into()));
+        assert_eq!((&told["status"], &told["commit"]), (&status.into(), &commit.into()));
         assert_eq!((&told["app"], &told["environment"]), (&"web-backend".into(), &"production".into()));
     }
 }

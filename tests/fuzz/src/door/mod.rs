@@ -43,7 +43,7 @@ pub fn unsigned(bytes: &[u8]) {
         let request = Request::read(bytes);
         let opened = opened(senders, &request);
         assert!(opened.is_err(), "{opened:?} of what nobody signed");
-        let who = senders.door.who_asks(&request.path, &request.headers, now());
+        let who = senders.door.who_asks(&request.path, &request.headers);
         assert!(who.is_err(), "{who:?} asks, and nobody signed");
     });
 }

@@ -1,4 +1,5 @@
-//! The step that is left to do at the sender's, ready to be pasted. The secret is in it as the file it is in.
+//! The step that is left to do at the sender's, ready to be pasted. The secret is in it as the file it is in, and becomes no
+//! argument of a program: those are shown to whoever lists processes.
 
 use std::{fmt, path::Path};
 
@@ -33,7 +34,7 @@ impl fmt::Display for Step<'_> {
                     "  gh api repos/OWNER/REPO/hooks -f name=web -f 'events[]=deployment_status' \\"
                 )?;
                 writeln!(f, "    -f 'config[url]={url}' -f 'config[content_type]=json' \\")?;
-                writeln!(f, "    -f \"config[secret]=$(cat {secret})\"")?;
+                writeln!(f, "    -F 'config[secret]=@{secret}'")?;
                 self.trust(
                     f,
                     "GitHub",
@@ -48,10 +49,17 @@ impl fmt::Display for Step<'_> {
                 writeln!(f, "At GitLab, for a project whose deployments come here:\n")?;
                 writeln!(
                     f,
-                    "  curl -f -H \"PRIVATE-TOKEN: $GITLAB_TOKEN\" https://GITLAB/api/v4/projects/ID/hooks \\"
+                    "  printf 'PRIVATE-TOKEN: %s' \"$GITLAB_TOKEN\" | curl -f -H @- https://GITLAB/api/v4/projects/ID/hooks \\"
                 )?;
                 writeln!(f, "    -d 'url={url}' -d deployment_events=true -d push_events=false \\")?;
-                writeln!(f, "    --data-urlencode \"{field}=$(cat {secret})\"")?;
+                writeln!(f, "    --data-urlencode '{field}@{secret}'")?;
+                if field == "token" {
+                    writeln!(
+                        f,
+                        "\nA GitLab that knows signing tokens proves more with one: `secrets:` in the place of `tokens:`, with a file\n\
+                         that holds `whsec_` and the base64 of 32 random bytes."
+                    )?;
+                }
                 self.trust(f, "GitLab", "let the pipeline deliver itself (docs/integrations/gitlab)")
             }
             Sender::Argocd if self.credential.proof == Proof::Basic => {
@@ -70,8 +78,14 @@ impl fmt::Display for Step<'_> {
                     f,
                     "At Argo CD: docs/integrations/argocd/notifications.yaml, with this address, and\n"
                 )?;
-                writeln!(f, "  kubectl -n argocd patch secret argocd-notifications-secret --type merge \\")?;
-                writeln!(f, "    -p '{{\"stringData\":{{\"driftd-token\":\"'\"$(cat {secret})\"'\"}}}}'")?;
+                writeln!(
+                    f,
+                    "  printf '{{\"stringData\":{{\"driftd-token\":\"%s\"}}}}' \"$(cat {secret})\" |"
+                )?;
+                writeln!(
+                    f,
+                    "    kubectl -n argocd patch secret argocd-notifications-secret --type merge --patch-file /dev/stdin"
+                )?;
                 self.trust(f, "Argo CD", "add it to argocd-tls-certs-cm under this host's name")
             }
             Sender::Flux => {
@@ -102,19 +116,21 @@ impl fmt::Display for Step<'_> {
                     "At the sender: this address, and the header `Authorization: Bearer` with the token in"
                 )?;
                 writeln!(f, "`{secret}`. To try it from here:\n")?;
+                writeln!(f, "  for phase in started finished; do")?;
                 writeln!(
                     f,
-                    "  curl -f{} {url} -H \"Authorization: Bearer $(cat {secret})\" \\",
+                    "    printf 'Authorization: Bearer %s' \"$(cat {secret})\" | curl -f{} {url} -H @- \\",
                     self.cacert()
                 )?;
                 writeln!(
                     f,
-                    "    -H 'ce-specversion: 1.0' -H 'ce-type: deploy' -H 'ce-source: /ci' -H \"ce-id: $(date +%s)\" \\"
+                    "      -H 'ce-specversion: 1.0' -H 'ce-type: deploy' -H 'ce-source: /ci' -H \"ce-id: $(date +%s)\" \\"
                 )?;
                 writeln!(
                     f,
-                    "    -H 'Content-Type: application/json' -d '{{\"commit\":\"a1b2c3\",\"app\":\"web\"}}'"
-                )
+                    "      -H 'Content-Type: application/json' -d '{{\"commit\":\"a1b2c3\",\"app\":\"web\",\"phase\":\"'$phase'\"}}'"
+                )?;
+                writeln!(f, "  done")
             }
         }
     }
@@ -140,9 +156,14 @@ impl Step<'_> {
         writeln!(f, "  ./deploy")?;
         writeln!(f, "  sh deliver.sh finished\n")?;
         writeln!(f, "To try it from here:\n")?;
-        writeln!(f, "  body='{{\"commit\":\"a1b2c3\",\"app\":\"web\",\"timestamp\":'$(date +%s)'}}'")?;
-        writeln!(f, "  curl -f{} '{url}?wait=30' -d \"$body\" \\", self.cacert())?;
-        writeln!(f, "    -H \"$(printf %s \"$body\" | driftd sign --secret {secret})\"")
+        writeln!(f, "  for phase in started finished; do")?;
+        writeln!(
+            f,
+            "    body='{{\"commit\":\"a1b2c3\",\"app\":\"web\",\"phase\":\"'$phase'\",\"timestamp\":'$(date +%s)'}}'"
+        )?;
+        writeln!(f, "    curl -f{} '{url}?wait=30' -d \"$body\" \\", self.cacert())?;
+        writeln!(f, "      -H \"$(printf %s \"$body\" | driftd sign --secret {secret})\"")?;
+        writeln!(f, "  done")
     }
 
     /// What makes curl trust the certificate.

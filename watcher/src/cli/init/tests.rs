@@ -136,9 +136,11 @@ fn the_plain_step_is_ready_to_be_pasted() {
 
     To try it from here:
 
-      body='{"commit":"a1b2c3","app":"web","timestamp":'$(date +%s)'}'
-      curl -f --cacert DIR/state/tls/certificate.pem 'https://db1.example:8443/webhook/gitops?wait=30' -d "$body" \
-        -H "$(printf %s "$body" | driftd sign --secret DIR/etc/plain.secret)"
+      for phase in started finished; do
+        body='{"commit":"a1b2c3","app":"web","phase":"'$phase'","timestamp":'$(date +%s)'}'
+        curl -f --cacert DIR/state/tls/certificate.pem 'https://db1.example:8443/webhook/gitops?wait=30' -d "$body" \
+          -H "$(printf %s "$body" | driftd sign --secret DIR/etc/plain.secret)"
+      done
     "#);
 }
 
@@ -156,12 +158,31 @@ fn the_hook_of_github_is_ready_to_be_pasted() {
 
       gh api repos/OWNER/REPO/hooks -f name=web -f 'events[]=deployment_status' \
         -f 'config[url]=https://db1.example:8443/webhook/gitops/github' -f 'config[content_type]=json' \
-        -f "config[secret]=$(cat DIR/etc/github.secret)"
+        -F 'config[secret]=@DIR/etc/github.secret'
 
     `DIR/state/tls/certificate.pem` is driftd's own, and GitHub does not trust it:
     let the pipeline deliver itself (docs/integrations/github-action, `ca:`);
     or name one of a known authority in `certificate:` and `key:`.
     "#);
+}
+
+/// What a shell puts into the arguments of a program, everybody on the machine can read; `printf` is the shell's own.
+#[test]
+fn no_printed_step_makes_a_secret_an_argument() {
+    for sender in Sender::value_variants() {
+        let (_, said) = Asked::of(*sender).run();
+        for line in said.lines().filter(|line| line.contains("$(cat ") || line.contains("$GITLAB_TOKEN")) {
+            let shown = line.split_once('|').map_or("", |(_, rest)| rest);
+            assert!(line.trim_start().starts_with("printf ") && !shown.contains("$("), "{line}");
+        }
+    }
+}
+
+#[test]
+fn whoever_only_tells_of_pushes_delivers_by_a_step() {
+    for name in ["gitea", "forgejo", "jenkins"] {
+        assert_eq!(Sender::from_str(name, false), Ok(Sender::Plain), "{name}");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::{
         node::{Entry, Node, Tree},
         problem::{Problems, Wrong, listed, quoted},
         rules::severities,
-        scalar,
+        scalar, secret,
         sender::patterns,
     },
     model::{Flapping, Key, KeyChoice, Pattern, Routing},
@@ -205,10 +205,10 @@ impl Read {
                 problems.push(field.name.span, "`url` next to `url_file`", wrong);
             }
             "url" => self.url = url(node, problems).map(Address::Written),
-            "url_file" => self.url = scalar::path(node, problems).map(Address::File),
-            "token" => self.token = scalar::path(node, problems),
+            "url_file" => self.url = secret::file(node, problems).map(Address::File),
+            "token" => self.token = secret::file(node, problems),
             "ca" => self.ca = scalar::path(node, problems),
-            "secret" => self.secret = scalar::path(node, problems),
+            "secret" => self.secret = secret::file(node, problems),
             "form" => self.form = scalar::choice(node, &FORMS, problems).unwrap_or_default(),
             "program" => self.program = program(node, problems),
             "repository" => self.repository = scalar::value(node, REPOSITORY, problems, repository),
@@ -221,7 +221,7 @@ impl Read {
                 self.encryption = scalar::choice(node, &words, problems).unwrap_or_default();
             }
             "user" => self.user = scalar::text(node, "a name", problems).map(Into::into),
-            "password" => self.password = scalar::path(node, problems),
+            "password" => self.password = secret::file(node, problems),
             "from" => self.from = scalar::value(node, MAILBOX, problems, mailbox),
             "to" => {
                 let none = Wrong::new("at least one address");

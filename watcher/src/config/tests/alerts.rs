@@ -181,21 +181,23 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     error: found `webhook` without `url` or `url_file`, wanted `url` or `url_file` in it
      --> driftd.yaml:4:5
       |
-    4 |     webhook: { secret: hook.secret, form: xml }
+    4 |     webhook: { secret: ***********, form: xml }
       |     ^^^^^^^
       |
       = hint: where it is told, as in `url: https://pager.example.org/hook`
 
-    error: found `hook.secret`, wanted an absolute path
+    error: found a text that is no path, wanted an absolute path
      --> driftd.yaml:4:24
       |
-    4 |     webhook: { secret: hook.secret, form: xml }
+    4 |     webhook: { secret: ***********, form: xml }
       |                        ^^^^^^^^^^^
+      |
+      = hint: the file that holds it: the secret itself does not stand here
 
     error: found `xml`, wanted one of `json`, `cloudevents`
      --> driftd.yaml:4:43
       |
-    4 |     webhook: { secret: hook.secret, form: xml }
+    4 |     webhook: { secret: ***********, form: xml }
       |                                           ^^^
 
     error: found `webhok`, wanted one of `webhook`, `gitops_status`, `alertmanager`, `exec`, `slack`, `email`, `github`

@@ -195,7 +195,10 @@ fn a_mistake_in_the_webhook_never_leaves_it_open() {
         "webhook: {listen: \"127.0.0.1:1\", secrets: []}",
         "1:43 found an empty list, wanted at least one file | without a secret nothing is accepted",
     );
-    check("webhook: {listen: \"127.0.0.1:1\", secrets: [/a, b]}", "1:48 found `b`, wanted an absolute path");
+    check(
+        "webhook: {listen: \"127.0.0.1:1\", secrets: [/a, b]}",
+        "1:48 found a text that is no path, wanted an absolute path | the file that holds it: the secret itself does not stand here",
+    );
     let listen = |found: &str| {
         format!("1:18 found `{found}`, wanted an IP address and a port, as in `127.0.0.1:8443`")
     };

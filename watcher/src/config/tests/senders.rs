@@ -129,16 +129,18 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
        |
        = hint: leave the field out, and everything counts
 
-    error: found `h`, wanted an absolute path
+    error: found a text that is no path, wanted an absolute path
       --> f:11:23
        |
-    11 |     gitea: { secrets: h, apps: web, declared: true }
+    11 |     gitea: { secrets: *, apps: web, declared: true }
        |                       ^
+       |
+       = hint: the file that holds it: the secret itself does not stand here
 
     error: found `apps`, wanted a field of the sender `gitea`
       --> f:11:26
        |
-    11 |     gitea: { secrets: h, apps: web, declared: true }
+    11 |     gitea: { secrets: *, apps: web, declared: true }
        |                          ^^^^
        |
        = hint: known here: `sender`, `secrets`
@@ -146,7 +148,7 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     error: found `declared`, wanted a field of the sender `gitea`
       --> f:11:37
        |
-    11 |     gitea: { secrets: h, apps: web, declared: true }
+    11 |     gitea: { secrets: *, apps: web, declared: true }
        |                                     ^^^^^^^^
        |
        = hint: known here: `sender`, `secrets`
@@ -173,11 +175,13 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     13 |     "a b": { sender: flux, tokens: "" }
        |     ^^^^^
 
-    error: found ``, wanted an absolute path
+    error: found a text that is no path, wanted an absolute path
       --> f:13:36
        |
     13 |     "a b": { sender: flux, tokens: "" }
        |                                    ^^
+       |
+       = hint: the file that holds it: the secret itself does not stand here
 
     error: found `/j`, wanted a map with the sender's credentials
       --> f:14:15
@@ -221,5 +225,30 @@ fn senders_that_are_none_are_told() {
         let error = parse("f", &format!("webhook:\n  listen: 127.0.0.1:1\n  senders: {text}\n")).unwrap_err();
         let told = error.to_string();
         assert!(told.contains(wanted) && told.contains("the senders are `plain`, `github`"), "{told}");
+    }
+}
+
+/// Whoever mistakes the field for the place of the secret has a log and a terminal to clean up, if it is shown there.
+#[test]
+fn a_secret_where_its_file_should_be_named_is_not_shown() {
+    let alerts = |sink: &str| format!("alerts:\n  sinks:\n    {sink}\n");
+    for text in [
+        "webhook: { listen: 127.0.0.1:0, secrets: ghp_X }".to_owned(),
+        "webhook: { listen: nowhere, secrets: ghp_X }".into(),
+        "webhook:\n  listen: 127.0.0.1:0\n  secrets:\n    - /a\n    - ghp_X\n".into(),
+        "webhook: { listen: 127.0.0.1:0, secrets: { ghp_X: } }".into(),
+        "webhook: { listen: 127.0.0.1:0, secret: ghp_X }".into(),
+        "webhook: { listen: 127.0.0.1:0, senders: { gitlab: { tokens: ghp_X } } }".into(),
+        "webhook: { listen: 127.0.0.1:0, senders: { argocd: { basic: 'me:ghp_X' } } }".into(),
+        "hub: { listen: 127.0.0.1:0, tokens: [ghp_X] }".into(),
+        alerts("a: { sink: webhook, url: https://a.example.org/x, token: ghp_X }"),
+        alerts("a: { sink: webhook, url: https://a.example.org/x, secret: ghp_X }"),
+        alerts("a: { sink: slack, url_file: ghp_X }"),
+        alerts(
+            "a: { sink: email, server: mail.example.org, from: a@b.example, to: a@b.example, password: ghp_X }",
+        ),
+    ] {
+        let problems = super::super::parse("driftd.yaml", &text).unwrap_err().to_string();
+        assert!(!problems.contains("ghp_X") && problems.contains("***"), "{problems}");
     }
 }

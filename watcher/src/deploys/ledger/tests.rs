@@ -54,6 +54,24 @@ fn the_same_id_again_is_a_retry_whatever_its_date() {
 }
 
 #[test]
+fn a_dated_message_kept_by_somebody_is_the_same_under_an_id_that_nobody_signed() {
+    let dated = |id: &str, commit: &str| Announcement {
+        timestamp: Some(now(0).wall),
+        ..with_id(id, finished(commit))
+    };
+    let (ledger, outcomes) =
+        course(&[(0, dated("1", "aaaaaa")), (60, dated("2", "bbbbbb")), (120, dated("forged", "aaaaaa"))]);
+    assert_eq!(outcomes, ["finished 0", "finished 1", "known 0"]);
+    assert_eq!(ledger.in_force().unwrap().commit.as_str(), "bbbbbb");
+    // An id that was signed beside the body is in the digest: that is another message.
+    let signed = Announcement { digest: [7; 32], ..dated("3", "aaaaaa") };
+    check(
+        &[(0, dated("1", "aaaaaa")), (60, dated("2", "bbbbbb")), (120, signed)],
+        &["finished 0", "finished 1", "finished 2"],
+    );
+}
+
+#[test]
 fn one_id_may_name_a_run_that_delivers_several_applications() {
     let other = Announcement { app: Some("db".into()), ..finished("aaaaaa") };
     check(
@@ -86,6 +104,43 @@ fn an_undated_message_is_a_retry_for_ten_minutes_and_rolls_back_later() {
 fn the_revision_in_force_is_no_new_deployment() {
     let again = with_id("run-2", finished("aaaaaa"));
     check(&[(0, with_id("run-1", finished("aaaaaa"))), (5, again)], &["finished 0", "known 0"]);
+}
+
+#[test]
+fn the_revision_in_force_is_known_by_its_short_name_and_by_the_whole() {
+    for (in_force, again) in [("aaaaaabbbb", "aaaaaa"), ("aaaaaa", "aaaaaabbbb")] {
+        check(
+            &[(0, with_id("1", finished(in_force))), (5, with_id("2", finished(again)))],
+            &["finished 0", "known 0"],
+        );
+    }
+}
+
+#[test]
+fn who_does_not_say_when_he_begins_is_asked_of_what_he_declared_and_of_what_no_deployment_did() {
+    let db = |phase| Announcement { app: Some("db".into()), ..message("bbbbbb", phase) };
+    let (mut ledger, _) = course(&[
+        (0, message("aaaaaa", Phase::Started)),
+        (10, finished("aaaaaa")),
+        (20, db(Phase::Finished)),
+    ]);
+    let asked = |ledger: &Ledger, declared: Option<&str>| {
+        let declared: Option<Revision> = declared.map(|commit| commit.parse().unwrap());
+        ledger.unannounced(declared.as_ref()).and_then(|d| d.app.clone())
+    };
+    for (declared, wanted) in [
+        (None, Some("db")),
+        (Some("aaaaaacc"), None),
+        (Some("bbbbbb"), Some("db")),
+        (Some("cccccc"), Some("db")),
+    ] {
+        assert_eq!(asked(&ledger, declared).as_deref(), wanted, "{declared:?}");
+    }
+    // The same once more, with its beginning, and nobody is left.
+    for (secs, phase) in [(30, Phase::Started), (700, Phase::Finished)] {
+        ledger.announce(&db(phase), DeploymentId("3".into()), now(secs));
+    }
+    assert_eq!(asked(&ledger, None), None);
 }
 
 #[test]

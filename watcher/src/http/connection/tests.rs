@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use http_body_util::BodyExt;
 use hyper::client::conn::http2 as client;
 
 use super::*;
@@ -129,6 +130,21 @@ async fn over_http_2_several_requests_are_answered_one_after_the_other() {
     for _ in 0..3 {
         asking.ready().await.unwrap();
         assert_eq!(asking.send_request(request()).await.unwrap().status(), 200);
+    }
+    drop(asking);
+    ends(serving).await;
+}
+
+#[tokio::test]
+async fn over_http_2_a_head_is_answered_without_a_body() {
+    let (stream, _stop, serving) = served(usual(), empty);
+    let mut asking = connected(stream).await;
+    for _ in 0..2 {
+        asking.ready().await.unwrap();
+        let head = Request::head("http://x/").body(http_body_util::Empty::new()).unwrap();
+        let answer = asking.send_request(head).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty());
     }
     drop(asking);
     ends(serving).await;

@@ -35,6 +35,7 @@ struct Body {
     commit: Option<String>,
     revisions: Option<Vec<String>>,
     r#ref: Option<String>,
+    started_at: Option<String>,
     finished_at: Option<String>,
 }
 
@@ -86,6 +87,8 @@ struct Health {
 #[derive(Deserialize)]
 struct Operation {
     phase: Option<String>,
+    #[serde(rename = "startedAt")]
+    started_at: Option<String>,
     #[serde(rename = "finishedAt")]
     finished_at: Option<String>,
     #[serde(rename = "syncResult")]
@@ -101,10 +104,8 @@ struct SyncResult {
 /// The object in the words of the form.
 fn flat(application: Application) -> Body {
     let status = application.status.unwrap_or(Status { health: None, operation: None });
-    let (phase, finished_at, result) = match status.operation {
-        Some(Operation { phase, finished_at, result }) => (phase, finished_at, result),
-        None => (None, None, None),
-    };
+    let none = Operation { phase: None, started_at: None, finished_at: None, result: None };
+    let Operation { phase, started_at, finished_at, result } = status.operation.unwrap_or(none);
     let (commit, revisions) = result.map_or((None, None), |result| (result.revision, result.revisions));
     let source = application
         .spec
@@ -119,8 +120,15 @@ fn flat(application: Application) -> Body {
         commit,
         revisions,
         r#ref: reference,
+        started_at,
         finished_at,
     }
+}
+
+/// What a template says where there is something: of a field that is not there Go writes `<no value>`
+/// (text/template, "missingkey").
+fn said(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty() && text != "<no value>")
 }
 
 fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
@@ -130,9 +138,9 @@ fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
         _ => body,
     };
     let Some(App::Name(app)) = body.app else { return Err(Unreadable::Missing("app")) };
-    let status = body.status.as_deref().unwrap_or_default();
-    let health = body.health.as_deref().unwrap_or_default();
-    let phase = match (status, health) {
+    let status = said(body.status).unwrap_or_default();
+    let health = said(body.health).unwrap_or_default();
+    let phase = match (&*status, &*health) {
         ("Running", _) => Phase::Started,
         ("Succeeded", "Healthy") => Phase::Finished,
         ("Failed" | "Error", _) => Phase::Failed,
@@ -141,20 +149,23 @@ fn parse(_: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
         }
         (status, _) => return Ok(Outcome::ignored_as("the phase of the sync moves nothing", status)),
     };
-    let Some(commit) = revision(body.commit, body.revisions)? else {
+    let Some(commit) = revision(said(body.commit), body.revisions)? else {
         return Ok(Outcome::ignored("the message names no revision"));
     };
-    // It has no id: which application's sync came to which end when is one.
-    let id = body.finished_at.as_ref().map(|time| format!("{app} {commit} {status} {time}"));
+    let began = field::time("started_at", said(body.started_at).as_deref())?;
+    let ended = field::time("finished_at", said(body.finished_at).as_deref())?;
+    // It has no id: which application's sync is where is one. A sync is told from the next one by when it began, because
+    // one that runs has no end yet; a template of old knows the end alone.
+    let id = began.or(ended).map(|time| format!("{app} {commit} {status} {time}"));
     let announcement = Announcement {
         app: field::text("app", Some(app), NAME)?,
         phase,
-        id: field::text("finished_at", id, 3 * NAME)?,
+        id: field::text("started_at", id, 3 * NAME)?,
         // Nothing is signed, so that no time is anybody's word.
         timestamp: None,
-        environment: field::text("environment", body.environment, NAME)?,
-        reference: field::text("ref", body.r#ref, NAME)?,
-        repo: field::text("repo", body.repo, URL)?,
+        environment: field::text("environment", said(body.environment), NAME)?,
+        reference: field::text("ref", said(body.r#ref), NAME)?,
+        repo: field::text("repo", said(body.repo), URL)?,
         declared: None,
         digest: field::digest(signed),
         commit,

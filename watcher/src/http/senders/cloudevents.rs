@@ -1,5 +1,6 @@
 //! CloudEvents that carry the plain form as their data, in the binary and the structured mode of the HTTP binding.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use hyper::header::{CONTENT_TYPE, HeaderMap};
 use serde::Deserialize;
 
@@ -23,9 +24,10 @@ pub const KIND: Kind = Kind {
     parse,
 };
 
-/// What comes after `application/cloudevents`: `+json`, `-batch+json`.
-fn content_type(headers: &HeaderMap) -> Option<&str> {
-    header(headers, CONTENT_TYPE.as_str())?.strip_prefix("application/cloudevents")
+/// What comes after `application/cloudevents`, in lower case (RFC 9110, section 8.3.1): `+json`, `-batch+json`.
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let kind = header(headers, CONTENT_TYPE.as_str())?.to_ascii_lowercase();
+    kind.strip_prefix("application/cloudevents").map(str::to_owned)
 }
 
 /// The structured mode (cloudevents json-format.md).
@@ -34,6 +36,7 @@ struct Event {
     id: Option<String>,
     source: Option<String>,
     data: Option<serde_json::Value>,
+    data_base64: Option<String>,
 }
 
 fn parse(headers: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
@@ -44,13 +47,23 @@ fn parse(headers: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
             (plain::read(signed.body(), signed)?, text("ce-id"), text("ce-source"))
         }
         Some(kind) if kind.split(';').next().is_some_and(|kind| kind.trim_end() == "+json") => {
-            let event: Event = field::json(signed.body())?;
-            let data =
-                event.data.ok_or(Unreadable::Form { found: "the event has no `data`", wanted: WANTED })?;
-            (plain::carried(data, signed)?, event.id, event.source)
+            let Event { id, source, data, data_base64 } = field::json(signed.body())?;
+            let wrong = |found| Unreadable::Form { found, wanted: WANTED };
+            let announced = match (data, data_base64) {
+                (Some(data), None) => plain::carried(data, signed)?,
+                (None, Some(text)) => {
+                    let data = STANDARD
+                        .decode(text)
+                        .map_err(|_| wrong("the event's `data_base64` is not base64"))?;
+                    plain::read(&data, signed)?
+                }
+                (None, None) => return Err(wrong("the event has no `data`")),
+                (Some(_), Some(_)) => return Err(wrong("the event has both `data` and `data_base64`")),
+            };
+            (announced, id, source)
         }
         Some(_) => {
-            return Err(Unreadable::Form { found: "the body is a batch, or not JSON", wanted: WANTED });
+            return Err(Unreadable::MediaType { found: "the body is a batch, or not JSON", wanted: WANTED });
         }
     };
     // An event is the same as another where both are (cloudevents spec.md, "id").

@@ -88,6 +88,14 @@ pub enum Unreadable {
         /// What is taken.
         wanted: &'static str,
     },
+    /// The body is of a type that is not taken, whatever is in it.
+    #[error("{found}, and {wanted}")]
+    MediaType {
+        /// What it is.
+        found: &'static str,
+        /// What is taken.
+        wanted: &'static str,
+    },
 }
 
 /// Refuses what does not begin like an object.
@@ -111,10 +119,16 @@ pub fn text(field: &'static str, text: Option<String>, most: usize) -> Result<Op
     if found > most {
         return Err(Unreadable::TooLong { field, found, most });
     }
-    if text.chars().any(char::is_control) {
+    if text.chars().any(|char| char.is_control() || turns(char)) {
         return Err(Unreadable::Control(field));
     }
     Ok(Some(text))
+}
+
+/// Whether a character turns the direction of what is written around it (Unicode's property `Bidi_Control`): a name with
+/// one is read as another than it is.
+fn turns(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A Git commit that must be there.
@@ -139,9 +153,11 @@ pub fn gitlab_time(field: &'static str, text: Option<&str>) -> Result<Option<Tim
     }
 }
 
-/// SHA-256 of the raw body.
+/// SHA-256 of what was signed: the body, and an id where one was signed beside it. What was not signed tells no message
+/// from another, because whoever kept one can change it.
 pub fn digest(signed: &Signed) -> [u8; 32] {
-    Sha256::digest(signed.body()).into()
+    let id = signed.stamp().map(|stamp| format!("{}.", stamp.id)).unwrap_or_default();
+    Sha256::new().chain_update(id).chain_update(signed.body()).finalize().into()
 }
 
 /// The beginning of a text, fit for a log.

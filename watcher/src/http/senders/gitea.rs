@@ -1,23 +1,26 @@
 //! Gitea and Forgejo: they tell of pushes and releases, and of no deployment. What deploys there is a step with the
 //! plain form.
 
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::HeaderMap;
 
 use super::{
     field::{Unreadable, excerpt},
-    table::{Ignored, Kind, Manner, Outcome, header},
+    table::{Ignored, Kind, Manner, Outcome, header, is_form},
 };
 use crate::{
     config::{Proof, Sender},
     http::signature::{Scheme, Signed, Spelling},
 };
 
-/// How Gitea comes. Forgejo sends Gitea's headers beside its own, and both send GitHub's
+/// How Gitea comes. Forgejo sends Gitea's headers beside its own, which alone would do, and both send GitHub's
 /// (go-gitea services/webhook/deliver.go).
 pub const KIND: Kind = Kind {
     sender: Sender::Gitea,
     recognised: |headers| headers.contains_key("x-gitea-event") || headers.contains_key("x-forgejo-event"),
-    schemes: &[(Proof::Secrets, Scheme::Hmac { header: "X-Gitea-Signature", spelling: Spelling::Bare })],
+    schemes: &[
+        (Proof::Secrets, Scheme::Hmac { header: "X-Gitea-Signature", spelling: Spelling::Bare }),
+        (Proof::Secrets, Scheme::Hmac { header: "X-Forgejo-Signature", spelling: Spelling::Bare }),
+    ],
     delivery: &["x-gitea-delivery", "x-forgejo-delivery"],
     manner: Manner::Hook,
     parse,
@@ -25,9 +28,7 @@ pub const KIND: Kind = Kind {
 
 /// The body is not read: a form would have another one than was signed, and nothing in it would count.
 fn parse(headers: &HeaderMap, _: &Signed) -> Result<Outcome, Unreadable> {
-    let form =
-        header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("application/x-www-form"));
-    if form {
+    if is_form(headers) {
         return Err(Unreadable::Form {
             found: "the body is a form",
             wanted: "Gitea is taken with the content type `application/json`",

@@ -4,13 +4,13 @@
 
 use std::borrow::Cow;
 
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::HeaderMap;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
     field::{self, NAME, URL, Unreadable},
-    table::{Announced, Kind, Manner, Outcome, Workflow, header},
+    table::{Announced, Kind, Manner, Outcome, Workflow, header, is_form},
 };
 use crate::{
     config::{Proof, Sender},
@@ -112,9 +112,7 @@ fn parse(headers: &HeaderMap, signed: &Signed) -> Result<Outcome, Unreadable> {
 /// The JSON of the event, which a hook of the other content type wraps in a form. What was signed is the form
 /// (docs.github.com, "Validating webhook deliveries").
 fn payload<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Unreadable> {
-    let form =
-        header(headers, CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("application/x-www-form"));
-    if !form {
+    if !is_form(headers) {
         return Ok(body.into());
     }
     let field = form_urlencoded::parse(body).find(|(name, _)| name == "payload");

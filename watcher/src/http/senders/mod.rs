@@ -18,4 +18,4 @@ mod tests;
 mod values;
 
 pub use field::{Unreadable, excerpt};
-pub use table::{Announced, Ignored, Kind, Manner, Outcome, Workflow, delivery, of, recognise};
+pub use table::{Announced, Ignored, Kind, Manner, Outcome, Workflow, delivery, is_form, of, recognise};

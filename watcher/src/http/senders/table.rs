@@ -1,7 +1,7 @@
 //! The one table of senders, and what each of them is: how it is told by its headers, by what it proves itself, and
 //! who reads its messages.
 
-use hyper::header::HeaderMap;
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 
 use super::{
     argocd, cloudevents,
@@ -130,6 +130,13 @@ pub fn delivery(headers: &HeaderMap) -> Option<String> {
     let mut names = TABLE.into_iter().flat_map(|kind| kind.delivery);
     let value = names.find_map(|name| headers.get(*name))?;
     Some(String::from_utf8_lossy(value.as_bytes()).chars().take(80).flat_map(char::escape_debug).collect())
+}
+
+/// Whether the body is a form, by its content type; no type's case counts (RFC 9110, section 8.3.1).
+pub fn is_form(headers: &HeaderMap) -> bool {
+    let form = "application/x-www-form-urlencoded";
+    let kind = header(headers, CONTENT_TYPE.as_str()).and_then(|kind| kind.get(..form.len()));
+    kind.is_some_and(|kind| kind.eq_ignore_ascii_case(form))
 }
 
 /// One header, where it is there once and is text.

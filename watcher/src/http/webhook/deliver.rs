@@ -100,12 +100,13 @@ impl Desk {
             .await
             .map_err(|_| Refused::slow(format!("the body did not come in {:?}", self.limits.body)))??;
         let Opened { sender, manner, what } = asked.open(&head.headers, body, Timestamp::now())?;
-        seat.keep();
         let announcement = match what {
             Opening::Announced(announcement) => *announcement,
+            // Answered at once, it needs no seat: an old message that somebody sends again takes none away.
             Opening::Ignored(why) => return Ok(self.ignored(&sender, why, delivery)),
         };
 
+        seat.keep();
         let commit = announcement.commit.clone();
         // Only the end of a deployment is judged.
         let wait = wait.filter(|_| announcement.phase == Phase::Finished);

@@ -4,7 +4,6 @@
 //! and for nothing else.
 
 use hyper::{Method, http::request::Parts};
-use jiff::Timestamp;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
@@ -29,7 +28,7 @@ impl Desk {
             return Err(Refused::method(&head.method, "GET"));
         }
         let path = head.uri.path();
-        let credentials = self.door.who_asks(path, &head.headers, Timestamp::now())?;
+        let credentials = self.door.who_asks(path, &head.headers)?;
         seat.keep();
         let (reply, known) = oneshot::channel();
         self.questions

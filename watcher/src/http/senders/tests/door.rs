@@ -110,6 +110,87 @@ fn gitea_is_asked_before_github_and_gitlab_before_standard_webhooks() {
 }
 
 #[test]
+fn forgejo_proves_itself_under_its_own_name_too_and_gitea_s_counts_where_both_are_there() {
+    let (_dir, door) = built(SENDERS);
+    let event = || vec![("X-Forgejo-Event", "push".to_owned())];
+    let own = |body| vec![("X-Forgejo-Signature", proof(GITEA, body)[0].1.clone())];
+    check(&door, "/webhook/gitops", &[event(), own(STATUS)], STATUS, "ignored: Gitea tells");
+    check(&door, "/webhook/gitops", &[event(), own(BODY)], STATUS, "401 the signature fits none");
+    let both = [event(), own(STATUS), proof(GITEA, BODY)];
+    check(&door, "/webhook/gitops", &both, STATUS, "401 the signature fits none");
+}
+
+#[test]
+fn what_was_signed_too_long_ago_never_counts_and_only_a_hook_is_told_so_with_200() {
+    let (_dir, door) = built(SENDERS);
+    for (off, counts) in [(0, true), (-300, true), (300, true), (-301, false), (301, false), (-86_400, false)]
+    {
+        let at = now().as_second() + off;
+        let (step, hook) = match counts {
+            true => ("finished a1b2c3", "finished 279484c0"),
+            false => (
+                "400 dated 2026-",
+                "ignored: the message is dated more than five minutes from the time here (dated 2026-",
+            ),
+        };
+        check(&door, "/webhook/gitops/standard", &[stamped("msg_1", at, BODY)], BODY, step);
+        check(&door, "/webhook/gitops", &[gitlab(), stamped("msg_1", at, DEPLOYED)], DEPLOYED, hook);
+        // What nobody signed is not worth a word about clocks.
+        let forged = [gitlab(), stamped("msg_1", at, BODY)];
+        check(&door, "/webhook/gitops", &forged, DEPLOYED, "401 the signature fits none");
+    }
+}
+
+#[test]
+fn only_an_id_that_was_signed_tells_two_messages_of_one_body_apart() {
+    let (_dir, door) = built(SENDERS);
+    let digest = |lines: &[Lines], body: &[u8]| {
+        let headers = headers(&lines.concat());
+        let asked = door.at("/webhook/gitops").and_then(|place| place.claim(&headers)).unwrap();
+        match asked.open(&headers, Bytes::copy_from_slice(body), now()).unwrap().what {
+            Opening::Announced(it) => it.digest,
+            Opening::Ignored(why) => panic!("{why:?}"),
+        }
+    };
+    let at = now().as_second();
+    let of_github = |id: &str| {
+        let delivery = vec![("X-GitHub-Delivery", id.to_owned())];
+        digest(&[github(), delivery, proof(HUB, STATUS)], STATUS)
+    };
+    assert_eq!(of_github("72d3162e"), of_github("another"));
+    let of_gitlab = |id: &str, at| digest(&[gitlab(), stamped(id, at, DEPLOYED)], DEPLOYED);
+    assert_ne!(of_gitlab("msg_1", at), of_gitlab("msg_2", at));
+    assert_eq!(of_gitlab("msg_1", at), of_gitlab("msg_1", at + 60), "a retry has a new time");
+}
+
+#[test]
+fn a_cloud_event_is_told_by_its_media_type_in_any_case() {
+    let (_dir, door) = built(SENDERS);
+    let event = include_bytes!("../../../../../tests/fixtures/payloads/cloudevents-structured-deploy.json");
+    for kind in ["application/cloudevents+json", "Application/CloudEvents+JSON; charset=UTF-8"] {
+        let lines = [vec![("Content-Type", kind.to_owned())], proof(Scheme::Bearer, event)];
+        check(&door, "/webhook/gitops", &lines, event, "started f913b6cb");
+    }
+}
+
+#[test]
+fn a_name_that_is_read_as_another_than_it_is_is_refused() {
+    let (_dir, door) = built(SENDERS);
+    for turned in ["web\u{202e}dneb", "web\u{2066}x\u{2069}", "\u{200f}web", "web\u{7}"] {
+        let body = serde_json::json!({ "commit": "a1b2c3", "app": turned }).to_string().into_bytes();
+        check(
+            &door,
+            "/webhook/gitops",
+            &[proof(HUB, &body)],
+            &body,
+            "400 `app` has a control character in it",
+        );
+    }
+    let body = r#"{"commit":"a1b2c3","app":"ويب"}"#.as_bytes();
+    check(&door, "/webhook/gitops", &[proof(HUB, body)], body, "finished a1b2c3, app ويب");
+}
+
+#[test]
 fn a_weaker_proof_beside_a_stronger_one_opens_nothing() {
     let (_dir, door) = built(SENDERS);
     let mut signed = proof(Scheme::Standard, DEPLOYED);
@@ -249,6 +330,12 @@ fn a_form_from_github_is_read_and_one_from_gitea_is_not() {
         "ignored: the message is not understood (there is no `payload`)",
     );
     let gitea = vec![("X-Gitea-Event", "push".to_owned())];
+    // As it really comes: the JSON is signed, and not the form.
+    let lines = [gitea.clone(), form(), proof(GITEA, STATUS)].concat();
+    insta::assert_snapshot!(told(&door, "/webhook/gitops", &lines, &body), @"
+    401 the body is a form, and Gitea signs the JSON that is in it
+    hint: let the hook send the content type `application/json`
+    ");
     check(
         &door,
         "/webhook/gitops",
@@ -306,6 +393,7 @@ fn any_lines() -> impl Strategy<Value = Vec<(&'static str, Vec<u8>)>> {
         "X-Hub-Signature",
         "X-Signature",
         "X-Gitea-Signature",
+        "X-Forgejo-Signature",
         "X-Forgejo-Event",
         "X-Gitea-Event",
         "X-GitHub-Event",
@@ -372,7 +460,7 @@ proptest! {
                 Err(refused) => prop_assert_eq!(refused.status.as_u16(), 401),
                 Ok(opened) => prop_assert!(false, "{:?} was let in as {}", headers, opened.sender),
             }
-            let who = door.who_asks("/api/v1/deployments/0198", &headers, now());
+            let who = door.who_asks("/api/v1/deployments/0198", &headers);
             prop_assert!(who.is_err(), "{:?} may ask as {:?}", headers, who);
             Ok(())
         })?;

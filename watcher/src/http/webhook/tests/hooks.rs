@@ -1,6 +1,9 @@
 //! What hooks get: they send whatever happens, and must not be disabled for it.
 
-use super::*;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::Mac;
+
+use super::{super::super::callers::WRONG, *};
 use crate::model::Ignored;
 
 const STATUS: &str = include_str!("../../../../../tests/fixtures/payloads/github-deployment_status.json");
@@ -65,6 +68,32 @@ async fn a_hooks_message_that_the_loop_refuses_is_a_200_too() {
     assert!(said.starts_with("HTTP/1.1 200 ") && said.contains("more than five minutes"), "{said}");
     assert!(ignored(&mut listener).await.reason.starts_with("the message is dated"));
     assert_eq!(listener.outcomes.of(super::super::super::outcomes::Outcome::Ignored), 1);
+}
+
+/// Ten wrong proofs would silence the address; a clock that is off proves nothing wrong.
+#[tokio::test]
+async fn an_old_message_that_a_hook_signed_is_ignored_with_200_however_often_it_comes() {
+    const WHSEC: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let dir = tempfile::tempdir().unwrap();
+    let mut credential = config::Credential::plain(vec![stored(&dir, "whsec", WHSEC)]);
+    (credential.name, credential.sender) = ("gitlab".into(), config::Sender::Gitlab);
+    let mut listener = Listener::with(usual(), config::Callers::default(), dir, vec![credential]).await;
+    let at = jiff::Timestamp::now().as_second() - 360;
+    let message = |signed: &str| {
+        let mac = Secret::whsec(WHSEC.as_bytes()).unwrap().mac(format!("msg_1.{at}.{signed}").as_bytes());
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        let lines =
+            format!("webhook-id: msg_1\r\nwebhook-timestamp: {at}\r\nwebhook-signature: v1,{signature}");
+        post("", &format!("X-Gitlab-Event: Deployment Hook\r\n{lines}"), "{}")
+    };
+    for _ in 0..2 * WRONG {
+        let said = listener.said(message("{}")).await;
+        assert!(said.starts_with("HTTP/1.1 200 ") && said.contains("more than five minutes"), "{said}");
+    }
+    assert!(ignored(&mut listener).await.reason.starts_with("the message is dated more than five minutes"));
+    // One that is old and not signed is no better than any.
+    let said = listener.said(message("{ }")).await;
+    assert!(said.starts_with("HTTP/1.1 401 "), "{said}");
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ fn an_application_that_does_not_say_when_it_begins_is_never_reverted_by_rule() {
     assert_eq!(lines[1..], ["revert vm.swappiness 10: refused"]);
     insta::assert_snapshot!(reason(&host), @r"
     web is deployed without a word when that begins, so that a deploy cannot be told from drift
-    hint: let its sender send `started` too; `driftd revert vm.swappiness` works all the same
+    hint: let its sender send `started` too, or send `started` and `finished` of aaaaaa once where it is no more; `driftd revert vm.swappiness` works all the same
     ");
     assert_eq!(live(&host), "61");
     assert_eq!(host.restart(), NOTHING);
@@ -118,6 +118,31 @@ fn an_application_that_does_not_say_when_it_begins_is_never_reverted_by_rule() {
     host.announce(Finished, "bbbbbb");
     host.write(7, SWAPPINESS, "61");
     assert_eq!(host.pass(100)[1], DONE);
+}
+
+#[test]
+fn what_one_application_declared_is_put_back_whoever_else_does_not_say_when_he_begins() {
+    const REFUSED: &str = "revert vm.swappiness 10: refused";
+    for (declared, wanted) in
+        [(Some("aaaaaa"), DONE), (Some("bbbbbb"), REFUSED), (Some("cccccc"), REFUSED), (None, REFUSED)]
+    {
+        let commit = declared.map(|commit| commit.parse().unwrap());
+        let rule = reverts(Rule { commit, ..expects(SWAPPINESS, "10") });
+        let mut host = Host::new(&[rule], &[(SWAPPINESS, "10")]).that_reverts();
+        host.announce(Started, "aaaaaa");
+        host.announce(Finished, "aaaaaa");
+        let stray = host.message("db", Finished, "bbbbbb");
+        host.deliver(stray);
+        host.write(7, SWAPPINESS, "61");
+        assert_eq!(host.pass(100)[1], wanted, "{declared:?}");
+        // Said once with its beginning, it is in nobody's way.
+        for phase in [Started, Finished] {
+            let again = host.message("db", phase, "bbbbbb");
+            host.deliver(again);
+        }
+        host.pass(1000);
+        assert_eq!(live(&host), "10", "{declared:?}");
+    }
 }
 
 #[test]
