@@ -52,7 +52,7 @@ pub fn feed(bytes: &[u8]) {
             join.expire(now, &mut hints);
         }
         join.take(&record, now, &mut hints);
-        join.hurry(PATIENCE / 2, now, &mut hints);
+        join.hurry(PATIENCE / 2, now, &mut hints, |_| true);
         records += 1;
     }
     now = now.after(PATIENCE);
