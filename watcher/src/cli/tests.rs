@@ -227,6 +227,17 @@ fn check_arguments(arguments: &str, good: bool) {
 }
 
 #[test]
+fn each_command_that_the_page_of_the_rules_shows_is_one() {
+    let page = include_str!("../../../docs/rules.md");
+    let blocks = page.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let commands: Vec<&str> = blocks.flat_map(str::lines).filter_map(|line| line.split('#').next()).collect();
+    assert!(!commands.is_empty());
+    for command in commands {
+        check_arguments(command.trim().strip_prefix("driftd ").unwrap_or(command), true);
+    }
+}
+
+#[test]
 fn arguments_are_checked_before_anything_is_opened() {
     Arguments::command().debug_assert();
     check_arguments(

@@ -1,6 +1,6 @@
 //! A map of keys and values: `vm.swappiness: 10`. It says values and nothing else: no rule, no remedy, no path.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     file::FIELDS,
@@ -38,7 +38,10 @@ pub fn declared(from: &Arc<str>, file: &Arc<str>, text: &str) -> Result<Vec<Line
 pub(super) fn map(node: &Node, from: &Arc<str>, file: &Arc<str>, problems: &mut Problems) -> Vec<Line> {
     match &node.tree {
         Tree::Nothing => Vec::new(),
-        Tree::Map(entries) => entries.iter().filter_map(|entry| line(entry, from, file, problems)).collect(),
+        Tree::Map(entries) => {
+            let mut first = HashMap::new();
+            entries.iter().filter_map(|entry| line(entry, from, file, &mut first, problems)).collect()
+        }
         Tree::Scalar(_) | Tree::List(_) => {
             let wrong = Wrong::new("a map of keys and values").hint("one `key: value` a line");
             problems.push(node.span, node.described(), wrong);
@@ -47,7 +50,14 @@ pub(super) fn map(node: &Node, from: &Arc<str>, file: &Arc<str>, problems: &mut 
     }
 }
 
-fn line(entry: &Entry, from: &Arc<str>, file: &Arc<str>, problems: &mut Problems) -> Option<Line> {
+/// `first` is where each key stood first: which of two values of one key is meant, whatever its spellings, nobody can tell.
+fn line(
+    entry: &Entry,
+    from: &Arc<str>,
+    file: &Arc<str>,
+    first: &mut HashMap<Target, usize>,
+    problems: &mut Problems,
+) -> Option<Line> {
     let name = &entry.name;
     let target = Target::parse(&name.text).map_err(|why| {
         let hint = match FIELDS.contains(&&*name.text) {
@@ -56,6 +66,12 @@ fn line(entry: &Entry, from: &Arc<str>, file: &Arc<str>, problems: &mut Problems
         };
         problems.push(name.span, quoted(&name.text), Wrong::new("a key").hint(hint));
     });
+    if let Ok(target) = &target
+        && let Some(line) = first.insert(target.clone(), name.span.line)
+    {
+        let wrong = Wrong::new("each key once").hint(format!("the first stands in line {line}"));
+        problems.push(name.span, format!("{} a second time", quoted(&target.to_string())), wrong);
+    }
     let value = scalar::text(&entry.value, "one value, as in `\"4096 131072 6291456\"`", problems);
     Some(Line {
         target: target.ok()?,
@@ -88,6 +104,33 @@ mod tests {
         check("vm.swappiness: 10\n", &["f:1 vm.swappiness = 10"]);
         let text = "# a\ndeclared:\n  kernel.core_pattern: '|/bin/x %p'\n  net.ipv4.conf.*.rp_filter: 010\n";
         check(text, &["f:3 kernel.core_pattern = |/bin/x %p", "f:4 net.ipv4.conf.*.rp_filter = 010"]);
+    }
+
+    #[track_caller]
+    fn check_refused(text: &str, found: &[&str]) {
+        let problems = declared(&"s".into(), &"f".into(), text).unwrap_err();
+        let told: Vec<_> =
+            problems.iter().map(|problem| format!("{} {}", problem.span.line, problem.found)).collect();
+        assert_eq!(told, found, "{text}");
+    }
+
+    #[test]
+    fn a_key_stands_in_a_map_once_whatever_its_spelling() {
+        check_refused(
+            "vm.swappiness: 1\n/proc/sys/vm/swappiness: 2\nvm/swappiness: 1\n",
+            &["2 `vm.swappiness` a second time", "3 `vm.swappiness` a second time"],
+        );
+        check_refused("fs.file-nr:max: 1\n\"fs.file-nr:[2]\": 1\n", &["2 `fs.file-nr:max` a second time"]);
+        check("vm.swappiness: 1\nvm.swap*: 2\n", &["f:1 vm.swappiness = 1", "f:2 vm.swap* = 2"]);
+    }
+
+    #[test]
+    fn a_null_is_no_value_and_a_text_in_quotes_is_what_it_says() {
+        for null in ["", "~", "null", "Null", "NULL"] {
+            check_refused(&format!("vm.swappiness: {null}\n"), &["1 nothing"]);
+        }
+        check("kernel.hostname: 'null'\n", &["f:1 kernel.hostname = null"]);
+        check("kernel.hostname: nullx\n", &["f:1 kernel.hostname = nullx"]);
     }
 
     #[test]

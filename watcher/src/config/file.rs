@@ -12,9 +12,10 @@ use rustix::process::geteuid;
 
 use super::{
     alerts::{Alerts, alerts},
-    declared, duration,
+    contradiction, declared, duration,
     http::{Http, http},
     hub::{Hub, hub},
+    kilobytes,
     node::{self, Entry, Node, Tree},
     problem::{Problems, Wrong},
     rules, scalar, secret, sources,
@@ -288,6 +289,8 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
         config.warnings.push("nothing is declared: nothing is compared".into());
     }
     config.warnings.extend(rules::moving(&config.rules));
+    config.warnings.extend(kilobytes::in_kilobytes(&config.rules, &config.declared));
+    config.warnings.extend(contradiction::contradictions(&config.rules));
     problems.or(config)
 }
 

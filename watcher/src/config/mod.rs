@@ -6,16 +6,19 @@
 //! The way of a text: `node` turns YAML into a tree that keeps the place of everything, and knows no field;
 //! `file`, `webhook`, `http`, `alerts`, `hub`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they
 //! do not; `declared`, `sources` and `git` do so for keys and values and for the files and repositories that declare them;
-//! `remedy` reads that field of a rule; `scalar` and `duration` read single values, `secret` the names of files with one.
+//! `remedy` reads that field of a rule, `contradiction` and `kilobytes` look for what is most likely not meant; `scalar` and
+//! `duration` read single values, `secret` the names of files with one.
 
 mod alerts;
 mod callers;
+mod contradiction;
 mod declared;
 mod duration;
 mod file;
 mod git;
 mod http;
 mod hub;
+mod kilobytes;
 mod mute;
 mod node;
 mod problem;

@@ -18,6 +18,9 @@ const MAX_DEPTH: usize = 64;
 /// How many values may be copied for anchors and their aliases: ample for people, too few for a bomb.
 const MAX_COPIES: usize = 100_000;
 
+/// What says that there is no value (YAML 1.2, 10.3.2), where it stands without quotes.
+const NULLS: [&str; 4] = ["~", "null", "Null", "NULL"];
+
 /// A value of the file, whose texts are in the file itself but where quotes and escapes make them others.
 #[derive(Clone, Debug)]
 pub(super) struct Node<'t> {
@@ -30,7 +33,7 @@ pub(super) struct Node<'t> {
 pub(super) enum Tree<'t> {
     /// A text as it was written, quotes and escapes resolved, nothing else.
     Scalar(Cow<'t, str>),
-    /// A value left out: `expect:` and nothing behind it.
+    /// A value left out: `expect:` and nothing behind it, or `null`.
     Nothing,
     List(Vec<Node<'t>>),
     Map(Vec<Entry<'t>>),
@@ -90,8 +93,9 @@ pub(super) fn parse<'t>(text: &'t str, problems: &mut Problems) -> Option<Node<'
                 }
             }
             Event::Scalar(value, style, anchor, _) => {
-                // The parser says `~` where there is nothing; a `~` that somebody wrote has a length.
-                let nothing = style == ScalarStyle::Plain && span.start == span.end;
+                // The parser says `~` where there is nothing. One that somebody wrote has a length, and is as little a value.
+                let nothing =
+                    style == ScalarStyle::Plain && (span.start == span.end || NULLS.contains(&&*value));
                 let tree = if nothing { Tree::Nothing } else { Tree::Scalar(value) };
                 builder.place(Node { span, tree }, 1, anchor, problems)?;
             }
@@ -199,7 +203,7 @@ impl<'t> Builder<'t> {
                 Pending::Nothing => *pending = name(node, entries, lines, problems),
                 Pending::Refused => {}
                 Pending::Name(name) => {
-                    let nothing = matches!(node.tree, Tree::Nothing);
+                    let nothing = matches!(node.tree, Tree::Nothing) && node.span.start == node.span.end;
                     let value = if nothing { Node { span: name.span, ..node } } else { node };
                     entries.push(Entry { name, value });
                 }

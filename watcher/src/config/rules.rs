@@ -12,12 +12,14 @@ use super::{
 };
 use crate::model::{
     Bound, Expectation, IfAbsent, InvalidKey, Key, Margin, Pattern, Quantity, Remedy, Rule, Severity, Source,
+    TextPattern,
 };
 
-pub(super) const FIELDS: [&str; 12] = [
+pub(super) const FIELDS: [&str; 13] = [
     "keys",
     "expect",
     "one_of",
+    "matches",
     "min",
     "max",
     "within",
@@ -47,12 +49,12 @@ pub(super) fn rules(node: Node<'_>, problems: &mut Problems) -> Vec<Rule> {
     }
 }
 
-/// The one warning about keys that move by themselves and are under an expectation without a threshold.
+/// The one warning about keys that move by themselves, under rules that expect what the host had and say not how far from it.
 pub(super) fn moving(rules: &[Rule]) -> Option<String> {
     let mut seen = HashSet::new();
     let moving: Vec<String> = rules
         .iter()
-        .filter(|rule| matches!(rule.expectation, Expectation::Captured(None) | Expectation::Equal(_)))
+        .filter(|rule| matches!(rule.expectation, Expectation::Captured(None)))
         .flat_map(|rule| rule.keys.iter().map(move |key| (key, &rule.name)))
         .filter(|(key, _)| key.moves_by_itself() && seen.insert(*key))
         .map(|(key, rule)| format!("`{key}` (rule `{rule}`)"))
@@ -61,7 +63,7 @@ pub(super) fn moving(rules: &[Rule]) -> Option<String> {
         return None;
     }
     Some(format!(
-        "these move by themselves, so they are kept in the snapshot and never judged: {}\nhint: judge them against a threshold: `min`, `max` or `within`",
+        "these move by themselves, so they are kept in the snapshot and never judged: {}\nhint: say what is right, with `expect`, `one_of` or `matches`, or how far it may go, with `min`, `max` or `within`",
         moving.join(", ")
     ))
 }
@@ -71,6 +73,7 @@ struct Written<'n> {
     keys: Option<&'n Entry<'n>>,
     expect: Option<&'n Entry<'n>>,
     one_of: Option<&'n Entry<'n>>,
+    matches: Option<&'n Entry<'n>>,
     min: Option<&'n Entry<'n>>,
     max: Option<&'n Entry<'n>>,
     within: Option<&'n Entry<'n>>,
@@ -125,7 +128,8 @@ fn rule(entry: &Entry, problems: &mut Problems) -> Option<Rule> {
             check_single(key, *span, problems);
         }
     }
-    let declared = [written.expect, written.one_of, written.min, written.max, written.within];
+    let declared =
+        [written.expect, written.one_of, written.matches, written.min, written.max, written.within];
     // Of `min` and `max` the one that stands above the other.
     let line = declared.iter().flatten().map(|entry| entry.name.span.line).min();
     let line = line.or(written.keys.map(|entry| entry.name.span.line))?;
@@ -162,6 +166,7 @@ fn written<'n>(fields: &'n [Entry<'n>], problems: &mut Problems) -> Written<'n> 
             "keys" => written.keys = Some(field),
             "expect" => written.expect = Some(field),
             "one_of" => written.one_of = Some(field),
+            "matches" => written.matches = Some(field),
             "min" => written.min = Some(field),
             "max" => written.max = Some(field),
             "within" => written.within = Some(field),
@@ -288,6 +293,7 @@ fn expectation(written: &Written<'_>, problems: &mut Problems) -> Option<Expecta
     refuse_clashes(written, problems);
     let within = written.within.and_then(|entry| scalar::value(&entry.value, MARGIN, problems, margin));
     let one_of = written.one_of.and_then(|entry| one_of(&entry.value, problems));
+    let matches = written.matches.and_then(|entry| matches(&entry.value, problems));
     let share = share(written, problems);
     let min = written.min.filter(|_| share.is_none()).and_then(|entry| quantity(entry, problems));
     let max = written.max.filter(|_| share.is_none()).and_then(|entry| quantity(entry, problems));
@@ -304,6 +310,7 @@ fn expectation(written: &Written<'_>, problems: &mut Problems) -> Option<Expecta
         }
         Some(expect) => Some(Expectation::Equal(equal(&expect.value, problems)?)),
         None if written.one_of.is_some() => Some(Expectation::OneOf(one_of?)),
+        None if written.matches.is_some() => Some(Expectation::Matches(matches?)),
         None if share.is_some() => share?,
         None if min.is_some() || max.is_some() => Some(Expectation::Range { min, max }),
         None => Some(Expectation::Captured(within)),
@@ -315,16 +322,16 @@ fn refuse_clashes(written: &Written<'_>, problems: &mut Problems) {
     let range = written.min.or(written.max);
     let mut clash = |entry: &Entry, other: &Entry| {
         let wrong = Wrong::new("one kind of expectation in a rule").hint(
-            "`expect`, `one_of`, `min` with `max`, or `within`, alone or with `expect`; two rules may share a key",
+            "`expect`, `one_of`, `matches`, `min` with `max`, or `within`, alone or with `expect`; two rules may share a key",
         );
         let found = format!("`{}` next to `{}`", entry.name.text, other.name.text);
         problems.push(entry.name.span, found, wrong);
     };
-    let mut kinds = [written.expect, written.one_of, range].into_iter().flatten();
+    let mut kinds = [written.expect, written.one_of, written.matches, range].into_iter().flatten();
     if let Some(first) = kinds.next() {
         kinds.for_each(|other| clash(other, first));
     }
-    if let (Some(within), Some(other)) = (written.within, written.one_of.or(range)) {
+    if let (Some(within), Some(other)) = (written.within, written.one_of.or(written.matches).or(range)) {
         clash(within, other);
     }
 }
@@ -341,15 +348,16 @@ fn share(written: &Written<'_>, problems: &mut Problems) -> Option<Option<Expect
         problems.push(other.name.span, "`max` next to `min`", wrong);
     }
     let read = scalar::value(&entry.value, SHARE, problems, |text| {
-        let wrong = || Wrong::new(SHARE).hint("at most three digits after the point");
+        let wrong = || Wrong::new(SHARE).hint("at most three digits after the point, and nothing negative");
         let (part, key) = text.split_once("% of ").ok_or_else(wrong)?;
         let thousandths = percent(part.trim()).ok_or_else(wrong)?;
         let of: Key = key.trim().parse().map_err(|error: InvalidKey| Wrong::new(SHARE).hint(error.wanted))?;
         match of {
             // What can be read at once, whenever the other one is judged.
-            Key::Sysctl { .. } | Key::Meminfo { .. } if !of.is_secret() => {
-                Ok(Expectation::Share { bound, thousandths, of })
-            }
+            Key::Sysctl { .. } | Key::Meminfo { .. } if !of.is_secret() => match single(&of) {
+                Ok(()) => Ok(Expectation::Share { bound, thousandths, of }),
+                Err(wanted) => Err(Wrong::new(format!("a part of {wanted}"))),
+            },
             _ => Err(Wrong::new("a part of a sysctl, or of a field of /proc/meminfo")),
         }
     });
@@ -359,13 +367,21 @@ fn share(written: &Written<'_>, problems: &mut Problems) -> Option<Option<Expect
 const SHARE: &str = "a part of another key, as in `95% of /proc/meminfo:CommitLimit`";
 
 fn quantity(entry: &Entry, problems: &mut Problems) -> Option<Quantity> {
-    scalar::value(&entry.value, "a number or a size such as `2GiB`", problems, scalar::quantity)
+    const WANTED: &str = "a number or a size such as `2GiB`";
+    scalar::value(&entry.value, WANTED, problems, |text| match text.strip_suffix('%') {
+        // In `expect` a part is of nothing.
+        Some(part) if matches!(&*entry.name.text, "min" | "max") && percent(part.trim_end()).is_some() => {
+            Err(Wrong::new(WANTED)
+                .hint(format!("a part is of another key, named behind it: `{text} of KEY`")))
+        }
+        _ => scalar::quantity(text),
+    })
 }
 
 fn equal(node: &Node, problems: &mut Problems) -> Option<Box<str>> {
     let (wanted, hint) = match &node.tree {
         Tree::Scalar(text) => return Some((&**text).into()),
-        Tree::Nothing => ("a value", "an empty value is written `\"\"`"),
+        Tree::Nothing => ("a value", "an empty value is written `\"\"`, and the word `null` in quotes"),
         Tree::List(_) | Tree::Map(_) => (
             "one value",
             "several numbers in one value: `expect: \"4096 131072 6291456\"`; several values allowed: `one_of`",
@@ -386,6 +402,16 @@ fn one_of(node: &Node, problems: &mut Problems) -> Option<Vec<Box<str>>> {
     };
     let values: Vec<_> = items.iter().map(|item| equal(item, problems)).collect();
     values.into_iter().collect()
+}
+
+const MATCHES: &str = "a regular expression, as in `cubic|bbr`";
+
+fn matches(node: &Node, problems: &mut Problems) -> Option<TextPattern> {
+    scalar::value(node, MATCHES, problems, |text| {
+        TextPattern::parse(text).map_err(|why| {
+            Wrong::new(MATCHES).hint(format!("{why}; a letter that means something is itself behind `\\`"))
+        })
+    })
 }
 
 const MARGIN: &str = "a part such as `5%`, or a quantity such as `64MiB`";
@@ -416,22 +442,31 @@ fn has_threshold(expectation: &Expectation) -> bool {
     match expectation {
         Expectation::Captured(margin) => margin.is_some(),
         Expectation::Range { .. } | Expectation::Share { .. } | Expectation::Near(..) => true,
-        Expectation::Equal(_) | Expectation::OneOf(_) => false,
+        Expectation::Equal(_) | Expectation::OneOf(_) | Expectation::Matches(_) => false,
     }
 }
 
 /// Refuses under a threshold what is known to be no single number: such a rule would never judge anything.
 fn check_single(key: &Key, span: Span, problems: &mut Problems) {
-    let wanted = match key {
-        Key::NetDev { counter: None } => "one counter, as in `/proc/net/dev:eth0.rx_dropped`",
+    if let Err(wanted) = single(key) {
+        let found = format!("the whole of {} under a threshold", quoted(&key.path()));
+        problems.push(span, found, Wrong::new(wanted));
+    }
+}
+
+/// Whether a key may be one number.
+///
+/// # Errors
+/// It is known to be none, and what would be one.
+fn single(key: &Key) -> Result<(), &'static str> {
+    match key {
+        Key::NetDev { counter: None } => Err("one counter, as in `/proc/net/dev:eth0.rx_dropped`"),
         Key::Sysctl { name, column: None } if &**name == "fs/file-nr" => {
-            "one column, as in `/proc/sys/fs/file-nr:allocated`"
+            Err("one column, as in `/proc/sys/fs/file-nr:allocated`")
         }
-        _ => return,
-    };
-    problems.push(
-        span,
-        format!("the whole of {} under a threshold", quoted(&key.path())),
-        Wrong::new(wanted),
-    );
+        Key::Sysctl { column: None, .. } if key.is_literal() => {
+            Err("a key whose value is a number, not a text")
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Declaration;
-use crate::model::{Expectation, Key, Quantity, Value};
+use crate::model::{Expectation, Key, Margin, Quantity, Value};
 
 /// All that is declared for each key, in the order in which it is applied.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -92,36 +92,63 @@ fn conflict(chain: &[Declaration]) -> Option<Conflict<'_>> {
 }
 
 /// Whether one value can be as both expect, as far as that can be told.
-pub(super) fn agree(key: &Key, a: &Expectation, b: &Expectation) -> bool {
-    use Expectation::{Equal, OneOf, Range};
-    let is = |value: &str, other: &str| Value::canonical(key, value) == Value::canonical(key, other);
-    match (a, b) {
-        (Equal(a), Equal(b)) => is(a, b),
-        (Equal(value), OneOf(values)) | (OneOf(values), Equal(value)) => {
-            values.iter().any(|other| is(value, other))
+pub fn agree(key: &Key, a: &Expectation, b: &Expectation) -> bool {
+    match (values(key, a), values(key, b), bounds(a), bounds(b)) {
+        (Some(values), ..) => values.iter().any(|value| is_right(key, value, b)),
+        (_, Some(values), ..) => values.iter().any(|value| is_right(key, value, a)),
+        (_, _, Some((least, most)), Some((other_least, other_most))) => {
+            least.max(other_least) <= most.min(other_most)
         }
-        (OneOf(a), OneOf(b)) => a.iter().any(|value| b.iter().any(|other| is(value, other))),
-        (Equal(value), Range { min, max }) | (Range { min, max }, Equal(value)) => {
-            Value::canonical(key, value).quantity().is_some_and(|value| {
-                min.as_ref().is_none_or(|min| value >= *min) && max.as_ref().is_none_or(|max| value <= *max)
-            })
+        // What another key is then, what two expressions have in common, and what a host had, nobody can tell.
+        _ => true,
+    }
+}
+
+/// The values that are right, where they are written out.
+fn values(key: &Key, expectation: &Expectation) -> Option<Vec<Value>> {
+    match expectation {
+        Expectation::Equal(value) => Some(vec![Value::canonical(key, value)]),
+        Expectation::OneOf(values) => Some(values.iter().map(|value| Value::canonical(key, value)).collect()),
+        _ => None,
+    }
+}
+
+fn is_right(key: &Key, value: &Value, expectation: &Expectation) -> bool {
+    match expectation {
+        Expectation::Equal(_) | Expectation::OneOf(_) => {
+            values(key, expectation).is_some_and(|values| values.contains(value))
         }
-        (Range { min: a, max: b }, Range { min: c, max: d }) => {
-            let below = |min: &Option<Quantity>, max: &Option<Quantity>| {
-                min.as_ref().zip(max.as_ref()).is_none_or(|(min, max)| min <= max)
+        Expectation::Matches(pattern) => pattern.matches(value.as_str()),
+        Expectation::Range { .. } | Expectation::Near(..) => bounds(expectation)
+            .zip(value.quantity())
+            .is_some_and(|((least, most), value)| (least..=most).contains(&value.thousandths())),
+        Expectation::Share { .. } | Expectation::Captured(_) => true,
+    }
+}
+
+/// The least and the most that is right, in thousandths, where that is a matter of numbers alone.
+fn bounds(expectation: &Expectation) -> Option<(i128, i128)> {
+    let thousandths = |quantity: &Option<Quantity>| quantity.as_ref().map(Quantity::thousandths);
+    match expectation {
+        Expectation::Range { min, max } => {
+            Some((thousandths(min).unwrap_or(i128::MIN), thousandths(max).unwrap_or(i128::MAX)))
+        }
+        Expectation::Near(anchor, margin) => {
+            let anchor = anchor.thousandths();
+            let margin = match margin {
+                Margin::Absolute(most) => most.thousandths(),
+                Margin::Percent(part) => anchor.saturating_abs().saturating_mul((*part).into()) / 100_000,
             };
-            below(a, d) && below(c, b)
+            Some((anchor.saturating_sub(margin), anchor.saturating_add(margin)))
         }
-        // What the other key is then, nobody can tell.
-        (Expectation::Share { .. }, _) | (_, Expectation::Share { .. }) => true,
-        (a, b) => a == b,
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{IfAbsent, Source};
+    use crate::model::{IfAbsent, Source, TextPattern};
 
     fn declaration(from: &str, line: usize, expectation: Expectation) -> Declaration {
         Declaration {
@@ -213,5 +240,14 @@ mod tests {
         let one_of = |values: &[&str]| Expectation::OneOf(values.iter().map(|v| (*v).into()).collect());
         check(&[equal("a", 1, "1"), declaration("b", 1, one_of(&["1", "2"]))], &[]);
         check(&[equal("a", 1, "3"), declaration("b", 1, one_of(&["1", "2"]))], &["b:1", "a:1"]);
+        let near = |anchor: &str, part| Expectation::Near(anchor.parse().unwrap(), Margin::Percent(part));
+        check(&[equal("a", 1, "95"), declaration("b", 1, near("100", 5_000))], &[]);
+        check(&[equal("a", 1, "94"), declaration("b", 1, near("100", 5_000))], &["b:1", "a:1"]);
+        check(&[declaration("a", 1, least("105")), declaration("b", 1, near("100", 5_000))], &[]);
+        check(&[declaration("a", 1, least("106")), declaration("b", 1, near("100", 5_000))], &["b:1", "a:1"]);
+        let matches = |text: &str| Expectation::Matches(TextPattern::parse(text).unwrap());
+        check(&[equal("a", 1, "10"), declaration("b", 1, matches("[0-9]0"))], &[]);
+        check(&[equal("a", 1, "11"), declaration("b", 1, matches("[0-9]0"))], &["b:1", "a:1"]);
+        check(&[declaration("a", 1, matches("a")), declaration("b", 1, matches("b"))], &[]);
     }
 }

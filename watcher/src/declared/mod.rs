@@ -18,7 +18,7 @@ pub mod sysctl;
 mod target;
 pub mod tuned;
 
-pub use baseline::{Baseline, Conflict};
+pub use baseline::{Baseline, Conflict, agree};
 pub use compose::{Composed, DECLARED, Overruled, compose};
 pub use git::{Committed, CommittedFile, Git, Repository};
 pub use inline::inline;

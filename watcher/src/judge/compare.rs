@@ -11,7 +11,7 @@ pub enum Judgement {
     InSync,
     /// Not as declared.
     Departs,
-    /// Nothing is declared yet, or the value moves by itself and no threshold says how far: recorded, never judged.
+    /// Nothing is declared yet, or what the host had moves by itself and no threshold says how far: recorded, never judged.
     Unjudged,
 }
 
@@ -45,9 +45,7 @@ pub fn judge(
         anchor.zip(actual.and_then(Value::quantity)).is_some_and(|(a, b)| is_near(&a, &b, margin))
     };
     let in_sync = match expectation {
-        Expectation::Captured(None) | Expectation::Equal(_) if key.moves_by_itself() => {
-            return Judgement::Unjudged;
-        }
+        Expectation::Captured(None) if key.moves_by_itself() => return Judgement::Unjudged,
         Expectation::Captured(margin) => match (captured, margin) {
             (None, _) => return Judgement::Unjudged,
             (captured, None) => captured == actual,
@@ -58,6 +56,7 @@ pub fn judge(
         Expectation::OneOf(values) => {
             values.iter().any(|value| actual == Some(&Value::canonical(key, value)))
         }
+        Expectation::Matches(pattern) => actual.is_some_and(|actual| pattern.matches(actual.as_str())),
         Expectation::Range { min, max } => actual.and_then(Value::quantity).is_some_and(|actual| {
             min.as_ref().is_none_or(|min| actual >= *min) && max.as_ref().is_none_or(|max| actual <= *max)
         }),
@@ -91,7 +90,8 @@ pub fn most(expectation: &Expectation, captured: Option<&Value>) -> Option<i128>
         Expectation::Share { .. }
         | Expectation::Captured(None)
         | Expectation::Equal(_)
-        | Expectation::OneOf(_) => None,
+        | Expectation::OneOf(_)
+        | Expectation::Matches(_) => None,
     }
 }
 
@@ -125,6 +125,7 @@ pub fn expected(key: &Key, expectation: &Expectation, captured: Option<&Value>) 
             let values: Vec<_> = values.iter().map(|value| canonical(value)).collect();
             format!("one of {}", values.join(", "))
         }
+        Expectation::Matches(pattern) => format!("a match of `{pattern}`"),
         Expectation::Range { min: Some(min), max: Some(max) } => format!("{min} to {max}"),
         Expectation::Range { min: Some(min), max: None } => format!("at least {min}"),
         Expectation::Range { min: None, max: Some(max) } => format!("at most {max}"),
@@ -147,7 +148,10 @@ pub fn wanted(key: &Key, expectation: &Expectation, captured: Option<&Value>) ->
         Expectation::Captured(_) => captured.cloned(),
         Expectation::Equal(value) => Some(Value::canonical(key, value)),
         Expectation::OneOf(values) => values.first().map(|value| Value::canonical(key, value)),
-        Expectation::Range { .. } | Expectation::Share { .. } | Expectation::Near(..) => None,
+        Expectation::Matches(_)
+        | Expectation::Range { .. }
+        | Expectation::Share { .. }
+        | Expectation::Near(..) => None,
     }
 }
 
@@ -234,7 +238,38 @@ mod tests {
         let captured = Expectation::Captured(None);
         let words = "what the host has when a deployment is confirmed";
         check("vm.swappiness", &captured, Some("60"), Unjudged, words);
-        check("fs.file-nr", &Expectation::Equal("1 2 3".into()), Some("1 0 5"), Unjudged, "1 2 3");
+        check(memory, &captured, Some("2097152 kB"), Unjudged, words);
+        let pattern = Expectation::Matches(crate::model::TextPattern::parse("(cubic|bbr)").unwrap());
+        let control = "net.ipv4.tcp_congestion_control";
+        check(control, &pattern, Some("bbr\n"), InSync, "a match of `(cubic|bbr)`");
+        check(control, &pattern, Some("bbr2\n"), Departs, "a match of `(cubic|bbr)`");
+        check(control, &pattern, None, Departs, "a match of `(cubic|bbr)`");
+    }
+
+    #[test]
+    fn what_is_expected_of_a_key_that_moves_by_itself_is_judged_all_the_same() {
+        use Judgement::{Departs, InSync};
+        let equal = |value: &str| Expectation::Equal(value.into());
+        check("fs.file-nr", &equal("1 2 3"), Some("1 0 5"), Departs, "1 2 3");
+        check("/proc/meminfo:HugePages_Total", &equal("4096"), Some("0"), Departs, "4096");
+        check("/proc/meminfo:HugePages_Free", &equal("0"), Some("0"), InSync, "0");
+        check("/proc/[pid]/stat:state=Z", &equal("0"), Some("2"), Departs, "0");
+        check("/proc/pressure/memory:full.avg300", &equal("0"), Some("0.00"), InSync, "0.00");
+    }
+
+    #[test]
+    fn sizes_are_equal_by_value_whatever_unit_the_file_has() {
+        use Judgement::{Departs, InSync};
+        let one_of = Expectation::OneOf(vec!["16GiB".into(), "24684084KiB".into()]);
+        let total = "/proc/meminfo:MemTotal";
+        let words = "one of 16777216 kB, 24684084 kB";
+        check(total, &one_of, Some("24684084 kB"), InSync, words);
+        check(total, &one_of, Some("16777216 kB"), InSync, words);
+        check(total, &one_of, Some("24684080 kB"), Departs, words);
+        check("vm.max_map_count", &Expectation::Equal("65530B".into()), Some("65530"), InSync, "65530");
+        check("vm.dirty_bytes", &Expectation::Equal("64 MiB".into()), Some("67108864"), InSync, "67108864");
+        let mask = "/sys/class/net/eth0/queues/rx-0/rps_cpus";
+        check(mask, &Expectation::Equal("1B".into()), Some("1"), Departs, "1B");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use strum::VariantArray;
 
-use super::{Key, Mute, Pattern, Quantity, Remedy, Revision};
+use super::{Key, Mute, Pattern, Quantity, Remedy, Revision, TextPattern};
 
 /// One rule of the configuration: keys, what is expected of each, and how a departure is treated.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +67,8 @@ pub enum Expectation {
     Equal(Box<str>),
     /// One of these values.
     OneOf(Vec<Box<str>>),
+    /// A value that, in canonical form and as a whole, matches this.
+    Matches(TextPattern),
     /// A quantity between the two, both included. At least one is given.
     Range {
         /// The least.

@@ -16,7 +16,8 @@ impl Value {
     ///
     /// A literal key keeps its text up to the newline. A sysfs choice (`always [madvise] never`) is the chosen
     /// word. All else is its words with one space between them, each number without needless zeros and signs, and
-    /// each size that a person writes for a sysctl or a file of /sys (`2GiB`) in bytes, as the kernel shows it.
+    /// each size that a person writes (`2GiB`) as the kernel shows it: in bytes for a sysctl or a file of /sys, in kB for
+    /// a field of /proc/meminfo.
     pub fn canonical(key: &Key, text: &str) -> Value {
         let line = text.trim_end_matches(['\n', '\0']);
         if key.is_literal() {
@@ -28,6 +29,9 @@ impl Value {
             Key::Sysfs { .. } => chosen(line).map_or(line, ended),
             _ => line,
         };
+        if let Some(measured) = measured(key, line) {
+            return Value(measured.into());
+        }
         let mut canonical = String::with_capacity(line.len());
         for word in line.split_whitespace() {
             if !canonical.is_empty() {
@@ -65,14 +69,55 @@ impl Value {
     }
 }
 
+/// A whole text that is one quantity, as the file of the key writes it.
+fn measured(key: &Key, text: &str) -> Option<String> {
+    match key {
+        Key::Sysctl { .. } | Key::Sysfs { .. } => Some(size(key, text)?.to_string()),
+        // Counts, of huge pages, have no unit there, and are none here.
+        Key::Meminfo { .. } => {
+            let bytes = size(key, text)?;
+            (bytes % 1024 == 0).then(|| format!("{} kB", bytes / 1024))
+        }
+        // Averages have two digits after the point (kernel/sched/psi.c, `psi_show`); the total has none.
+        Key::Pressure { field: (_, field), .. } if &**field != "total" => {
+            let average = text.parse::<Quantity>().ok().filter(|average| !average.is_size())?.thousandths();
+            let is_shown_whole = average >= 0 && average % 10 == 0;
+            is_shown_whole.then(|| format!("{}.{:02}", average / 1000, average % 1000 / 10))
+        }
+        _ => None,
+    }
+}
+
+/// The bytes of a size with its unit.
+fn size(key: &Key, text: &str) -> Option<i128> {
+    let (unit, _) = unit(text.trim())?;
+    // `1B` may as well be a mask, in hexadecimal digits.
+    if unit == "B" && may_be_mask(key) {
+        return None;
+    }
+    text.parse::<Quantity>().ok()?.whole()
+}
+
+/// Whether the file of a key may hold a mask of processors or the like: any of /sys but those of cgroups, and two sysctls
+/// (net/core/sysctl_net_core.c, `rps_default_mask` and `flow_limit_cpu_bitmap`).
+fn may_be_mask(key: &Key) -> bool {
+    match key {
+        Key::Sysfs { path, .. } => !path.starts_with("/sys/fs/cgroup/"),
+        Key::Sysctl { name, .. } => {
+            ["net/core/flow_limit_cpu_bitmap", "net/core/rps_default_mask"].contains(&&**name)
+        }
+        _ => false,
+    }
+}
+
 /// A word as the number that the kernel takes it for. Writes of sysctls know octal and hexadecimal numbers
 /// (`proc_get_long` in kernel/sysctl.c: `strtoul_lenient` with base 0).
 fn number(key: &Key, word: &str) -> Option<i128> {
+    if let (Key::Sysctl { .. } | Key::Sysfs { .. }, Some(bytes)) = (key, size(key, word)) {
+        return Some(bytes);
+    }
     let digits = word.trim_start_matches(['-', '+']);
     let radix = match key {
-        Key::Sysctl { .. } | Key::Sysfs { .. } if word.ends_with("iB") => {
-            return word.parse::<Quantity>().ok()?.whole();
-        }
         Key::Sysctl { .. } if digits.starts_with("0x") || digits.starts_with("0X") => 16,
         Key::Sysctl { .. } if digits.len() > 1 && digits.starts_with('0') => 8,
         _ => return word.parse().ok(),
@@ -137,6 +182,11 @@ impl Quantity {
         Some(Quantity { thousandths: part, text: text.into() })
     }
 
+    /// Whether it was written with a unit of size.
+    pub fn is_size(&self) -> bool {
+        unit(&self.text).is_some()
+    }
+
     /// The number where it is a whole one, sizes in bytes.
     pub fn whole(&self) -> Option<i128> {
         (self.thousandths % 1000 == 0).then_some(self.thousandths / 1000)
@@ -155,17 +205,19 @@ const UNITS: [(&str, i128); 8] = [
     ("EiB", 1 << 60),
 ];
 
+/// The unit that a text ends with, and the bytes in one.
+fn unit(text: &str) -> Option<(&'static str, i128)> {
+    UNITS.into_iter().rev().find(|(unit, _)| text.ends_with(unit))
+}
+
 impl FromStr for Quantity {
     type Err = InvalidQuantity;
 
     fn from_str(text: &str) -> Result<Quantity, InvalidQuantity> {
         let wrong = || InvalidQuantity(text.to_owned());
         let trimmed = text.trim();
-        let (digits, factor) =
-            match UNITS.iter().rev().find_map(|(u, f)| Some((trimmed.strip_suffix(u)?, *f))) {
-                Some((digits, factor)) => (digits.trim_end(), factor),
-                None => (trimmed, 1),
-            };
+        let (unit, factor) = unit(trimmed).unwrap_or(("", 1));
+        let digits = trimmed.strip_suffix(unit).unwrap_or(trimmed).trim_end();
         let number = thousandths(digits).ok_or_else(wrong)?;
         Ok(Quantity { thousandths: number.checked_mul(factor).ok_or_else(wrong)?, text: trimmed.into() })
     }
@@ -231,7 +283,20 @@ mod tests {
         check("/sys/fs/cgroup/system.slice/mysql.service/memory.max", "max\n", "max");
         check("vm.dirty_bytes", "0.5MiB", "524288");
         check("net.ipv4.tcp_rmem", "4KiB 128KiB 6MiB", "4096 131072 6291456");
-        check("vm.dirty_bytes", "0.3KiB 2GiBs GiB 2kB", "0.3KiB 2GiBs GiB 2kB");
+        check("vm.dirty_bytes", "0.3KiB 2GiBs GiB 2kB", "0.3KiB 2GiBs GiB 2048");
+        check("vm.max_map_count", "65530B", "65530");
+        check("vm.dirty_bytes", "64 MiB", "67108864");
+        check("vm.dirty_bytes", "0x1B", "27");
+        check("net.core.rps_default_mask", "1B", "1B");
+        check("/sys/fs/cgroup/system.slice/mysql.service/memory.max", "4096B", "4096");
+        check("/proc/meminfo:MemTotal", "24684084KiB", "24684084 kB");
+        check("/proc/meminfo:MemTotal", "1.5GiB", "1572864 kB");
+        check("/proc/meminfo:MemTotal", "1025B", "1025B");
+        check("/proc/meminfo:HugePages_Total", "4096", "4096");
+        check("/proc/pressure/memory:full.avg10", "0", "0.00");
+        check("/proc/pressure/memory:full.avg10", "12.5", "12.50");
+        check("/proc/pressure/memory:full.avg10", "12.345", "12.345");
+        check("/proc/pressure/memory:full.total", "12", "12");
         check("/sys/class/net/eth0/queues/rx-0/rps_cpus", "1B\n", "1B");
         check("kernel.hostname", "2GiB\n", "2GiB");
         check("net.ipv4.tcp_congestion_control", "bbr\n", "bbr");
@@ -275,7 +340,10 @@ mod tests {
 
         #[test]
         fn canonical_is_a_fixed_point_of_any_text(text in "\\PC{0,40}") {
-            for key in ["vm.swappiness", "kernel.core_pattern", "/sys/block/sda/queue/scheduler"] {
+            for key in [
+                "vm.swappiness", "kernel.core_pattern", "/sys/block/sda/queue/scheduler", "/proc/meminfo:MemTotal",
+                "/proc/pressure/memory:full.avg10",
+            ] {
                 let key: Key = key.parse().unwrap();
                 let once = Value::canonical(&key, &text);
                 prop_assert_eq!(Value::canonical(&key, once.as_str()), once);

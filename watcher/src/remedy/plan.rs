@@ -69,6 +69,9 @@ pub fn plan(
         Expectation::OneOf(_) => {
             return Err(Refusal::NoSingleValue(key.clone(), "one of several".into()));
         }
+        Expectation::Matches(pattern) => {
+            return Err(Refusal::NoSingleValue(key.clone(), format!("a match of `{pattern}`")));
+        }
         Expectation::Range { .. } | Expectation::Share { .. } => {
             return Err(Refusal::NoSingleValue(key.clone(), "within bounds".into()));
         }

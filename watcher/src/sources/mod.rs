@@ -6,6 +6,8 @@
 #[cfg(test)]
 mod baselines;
 mod declared;
+#[cfg(test)]
+mod examples;
 mod file;
 mod git;
 mod load;

@@ -6,7 +6,7 @@ use super::{
     super::{Callers, Config, Credential, Http, Tls, Webhook},
     good,
 };
-use crate::model::{Bound, Expectation, Margin, Probes, Retention, Rule, Severity, Source};
+use crate::model::{Bound, Expectation, Margin, Probes, Retention, Rule, Severity, Source, TextPattern};
 
 const ANNOUNCEMENT: &str = r#"drift_rules:
   memory_limits: "/proc/meminfo:MemAvailable /proc/sys/vm/swappiness"
@@ -81,7 +81,7 @@ fn the_rules_of_the_announcement_work_as_printed() {
     }
     insta::assert_snapshot!(config.warnings.join("\n"), @r#"
     these move by themselves, so they are kept in the snapshot and never judged: `/proc/meminfo:MemAvailable` (rule `memory_limits`), `/proc/net/dev` (rule `network_mtu`), `fs.file-nr` (rule `file_limits`)
-    hint: judge them against a threshold: `min`, `max` or `within`
+    hint: say what is right, with `expect`, `one_of` or `matches`, or how far it may go, with `min`, `max` or `within`
     "#);
 }
 
@@ -135,6 +135,15 @@ fn every_field_arrives() {
 }
 
 #[test]
+fn what_a_value_must_match_arrives_as_it_was_written() {
+    let config =
+        good("drift_rules:\n  a:\n    keys: kernel.hostname\n    matches: 'db-[0-9]+\\.example\\.org'\n");
+    let pattern = TextPattern::parse(r"db-[0-9]+\.example\.org").unwrap();
+    assert_eq!(rule_of(&config, "a").expectation, Expectation::Matches(pattern));
+    assert_eq!(rule_of(&config, "a").source.line, 4);
+}
+
+#[test]
 fn a_bound_may_be_a_part_of_another_key() {
     let config = good(
         "drift_rules:\n  a:\n    keys: /proc/meminfo:Committed_AS\n    max: 95.5% of /proc/meminfo:CommitLimit\n  \
@@ -184,13 +193,15 @@ fn check_kept(written: &str, text: &str) {
 #[test]
 fn an_expected_value_keeps_its_text_as_written() {
     for text in
-        ["010", "0x1f", "0o17", "yes", "off", "1.5", "1e999", ".inf", "-0", "null", "~", "1_000", "12:30"]
+        ["010", "0x1f", "0o17", "yes", "off", "1.5", "1e999", ".inf", "-0", "nULL", "~x", "1_000", "12:30"]
     {
         check_kept(text, text);
     }
     check_kept("\"10\"", "10");
     check_kept("'|/bin/dump  %p'", "|/bin/dump  %p");
     check_kept("\"\"", "");
+    check_kept("'null'", "null");
+    check_kept("\"~\"", "~");
     check_kept("\" a\\tb \"", " a\tb ");
 }
 
@@ -215,12 +226,12 @@ fn a_margin_is_exact() {
 fn what_moves_by_itself_is_warned_about_once_unless_it_has_a_threshold() {
     let config = good(
         "drift_rules:\n  a: /proc/meminfo:MemFree fs.file-max\n  b: /proc/meminfo:MemFree fs.aio-nr\n  \
-         c: {keys: /proc/net/dev, expect: 1}\n  d: {keys: \"/proc/meminfo:Dirty\", max: 1GiB}\n  \
+         c: {keys: /proc/net/dev, expect: 1}\n  f: /proc/meminfo:MemTotal\n  d: {keys: \"/proc/meminfo:Dirty\", max: 1GiB}\n  \
          e: {keys: \"/proc/meminfo:Slab\", within: 5%}\n",
     );
     insta::assert_snapshot!(config.warnings.join("\n"), @r#"
-    these move by themselves, so they are kept in the snapshot and never judged: `/proc/meminfo:MemFree` (rule `a`), `fs.aio-nr` (rule `b`), `/proc/net/dev` (rule `c`)
-    hint: judge them against a threshold: `min`, `max` or `within`
+    these move by themselves, so they are kept in the snapshot and never judged: `/proc/meminfo:MemFree` (rule `a`), `fs.aio-nr` (rule `b`)
+    hint: say what is right, with `expect`, `one_of` or `matches`, or how far it may go, with `min`, `max` or `within`
     "#);
     assert_eq!(keys_of(&config.rules[0]).len(), 2, "the keys stay in their rules");
 }

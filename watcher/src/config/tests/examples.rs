@@ -1,5 +1,5 @@
-//! Every example of docs/rules.md and docs/remedies.md is what it says: a configuration, or a map of values, without a
-//! mistake. The rules of docs/incident.md are those that its scenario runs.
+//! Every example of docs/rules.md and docs/remedies.md is a configuration, or a map of values, without a mistake; that those
+//! of docs/rules.md mean what they say, `sources` holds. The rules of docs/incident.md are those that its scenario runs.
 
 use super::super::{declared, parse, rules::FIELDS};
 

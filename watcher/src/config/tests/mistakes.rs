@@ -87,7 +87,7 @@ drift_rules:
     14 |     min: 5
        |     ^^^
        |
-       = hint: `expect`, `one_of`, `min` with `max`, or `within`, alone or with `expect`; two rules may share a key
+       = hint: `expect`, `one_of`, `matches`, `min` with `max`, or `within`, alone or with `expect`; two rules may share a key
 
     error: found `warn`, wanted one of `info`, `warning`, `critical`
       --> /etc/driftd.yaml:15:15
@@ -234,10 +234,31 @@ fn a_mistake_in_the_webhook_never_leaves_it_open() {
 
 #[test]
 fn a_mistake_in_a_rule_says_what_was_found_and_what_was_wanted() {
-    let known = "`keys`, `expect`, `one_of`, `min`, `max`, `within`, `severity`, `for`, `settle`, `if_absent`, `mute`, `remedy`";
-    check_rule("matches: x", &format!("4:5 found `matches`, wanted a field of a rule | known here: {known}"));
+    let known = "`keys`, `expect`, `one_of`, `matches`, `min`, `max`, `within`, `severity`, `for`, `settle`, `if_absent`, `mute`, `remedy`";
+    check_rule(
+        "resembles: x",
+        &format!("4:5 found `resembles`, wanted a field of a rule | known here: {known}"),
+    );
     check_rule("expct: x", "4:5 found `expct`, wanted a field of a rule | did you mean `expect`?");
-    check_rule("expect:", "4:5 found nothing, wanted a value | an empty value is written `\"\"`");
+    let null = "wanted a value | an empty value is written `\"\"`, and the word `null` in quotes";
+    check_rule("expect:", &format!("4:5 found nothing, {null}"));
+    check_rule("expect: null", &format!("4:13 found nothing, {null}"));
+    check_rule("one_of: [~, 1]", &format!("4:14 found nothing, {null}"));
+    let expression = "a regular expression, as in `cubic|bbr`";
+    check_rule("matches:", &format!("4:5 found nothing, wanted {expression}"));
+    check_rule("matches: [a, b]", &format!("4:14 found a list, wanted {expression}"));
+    check_rule(
+        "matches: \"a(\"",
+        &format!(
+            "4:14 found `a(`, wanted {expression} | found open group without closing ')'; a letter that means something is itself behind `\\`"
+        ),
+    );
+    check_rule(
+        "matches: \"(a{1000}){1000}\"",
+        &format!(
+            "4:14 found `(a{{1000}}){{1000}}`, wanted {expression} | compiled regex exceeded size limit; a letter that means something is itself behind `\\`"
+        ),
+    );
     let one = "one value | several numbers in one value: `expect: \"4096 131072 6291456\"`; several values allowed: `one_of`";
     check_rule("expect: [1, 2]", &format!("4:13 found a list, wanted {one}"));
     check_rule("one_of: []", "4:13 found an empty list, wanted a list of values, as in `[1, 2]`");
@@ -246,7 +267,11 @@ fn a_mistake_in_a_rule_says_what_was_found_and_what_was_wanted() {
     let size = "a number or a size such as `2GiB` | a number, alone or in `B`, `kB`, `KiB`, `MiB`, `GiB`, `TiB`, \
                 `PiB`, `EiB`";
     check_rule("min: 2GB", &format!("4:10 found `2GB`, wanted {size}"));
-    check_rule("max: 95%", &format!("4:10 found `95%`, wanted {size}"));
+    check_rule(
+        "max: 95%",
+        "4:10 found `95%`, wanted a number or a size such as `2GiB` | a part is of another key, named behind it: `95% of KEY`",
+    );
+    check_rule("within: 5%\n    expect: 95%", &format!("5:13 found `95%`, wanted {size}"));
     check_rule("min: 5\n    max: 4", "5:10 found a `max` of `4`, wanted at least the `min` of `5`");
     let margin = "a part such as `5%`, or a quantity such as `64MiB` | at most three digits after the point, and nothing \
                   negative";
@@ -259,15 +284,28 @@ fn a_mistake_in_a_rule_says_what_was_found_and_what_was_wanted() {
         "4:15 found `warn`, wanted one of `info`, `warning`, `critical` | did you mean `warning`?",
     );
     check_rule("settle: 100", "4:13 found `100`, wanted a duration such as `30s` | add the unit: `100s`");
-    let clash = "one kind of expectation in a rule | `expect`, `one_of`, `min` with `max`, or `within`, alone or with \
+    let clash = "one kind of expectation in a rule | `expect`, `one_of`, `matches`, `min` with `max`, or `within`, alone or with \
                  `expect`; two rules may share a key";
     check_rule("expect: 1\n    max: 2", &format!("5:5 found `max` next to `expect`, wanted {clash}"));
     check_rule("min: 1\n    one_of: [2]", &format!("4:5 found `min` next to `one_of`, wanted {clash}"));
     let share = "a part of another key, as in `95% of /proc/meminfo:CommitLimit`";
+    let part = "at most three digits after the point, and nothing negative";
     check_rule(
         "max: x% of vm.swappiness",
-        &format!("4:10 found `x% of vm.swappiness`, wanted {share} | at most three digits after the point"),
+        &format!("4:10 found `x% of vm.swappiness`, wanted {share} | {part}"),
     );
+    check_rule("max: -5% of vm.x", &format!("4:10 found `-5% of vm.x`, wanted {share} | {part}"));
+    for (key, number) in [
+        ("kernel.core_pattern", "a key whose value is a number, not a text"),
+        ("fs.file-nr", "one column, as in `/proc/sys/fs/file-nr:allocated`"),
+    ] {
+        check_rule(
+            &format!("max: 10% of {key}"),
+            &format!("4:10 found `10% of {key}`, wanted a part of {number}"),
+        );
+    }
+    check_rule("matches: a\n    expect: 1", &format!("4:5 found `matches` next to `expect`, wanted {clash}"));
+    check_rule("within: 1\n    matches: a", &format!("4:5 found `within` next to `matches`, wanted {clash}"));
     check_rule(
         "max: 5% of swappiness",
         &format!(

@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 pub use self::{delivered::Barred, pattern::Pattern, surface::Surface};
 use self::{
     parse::check_components,
-    sysctl::{ACTS_ON_READ, LITERAL_SYSCTLS, MOVING_SYSCTLS, column_index, is_flush, is_secret, swap},
+    sysctl::{
+        ACTS_ON_READ, LITERAL_SYSCTLS, MOVING_SYSCTLS, column_index, column_name, is_flush, is_secret, swap,
+    },
 };
 
 /// One piece of kernel state.
@@ -31,7 +33,7 @@ pub enum Key {
     Sysctl {
         /// Components joined by `/`, as in the path: `net/ipv4/conf/eth0.100/rp_filter`.
         name: Arc<str>,
-        /// A column, by its documented name or as `[n]`, counted from 0.
+        /// A column, by its documented name, and only where it has none as `[n]`, counted from 0.
         column: Option<Arc<str>>,
     },
     /// The MTU of a network interface.
@@ -77,6 +79,25 @@ pub enum Key {
         parameter: Option<Arc<str>>,
     },
 }
+
+/// The fields of `/proc/meminfo` that somebody sets, and that stay so (kernel `Documentation/filesystems/proc.rst`,
+/// "meminfo", and `fs/proc/meminfo.c`): what the machine has, what was reserved at the boot, the swap that is on, the pools
+/// of huge pages, and the limit that is made of these. `HardwareCorrupted` grows where memory fails, and that is worth a
+/// finding. `DirectMap4k` and its like are not among them: the kernel splits and joins the pages of its own mapping
+/// (arch/x86/mm/pat/set_memory.c, `split_page_count`).
+const STEADY_MEMINFO: [&str; 11] = [
+    "MemTotal",
+    "HighTotal",
+    "LowTotal",
+    "SwapTotal",
+    "CommitLimit",
+    "VmallocTotal",
+    "HardwareCorrupted",
+    "CmaTotal",
+    "HugePages_Total",
+    "Hugepagesize",
+    "Hugetlb",
+];
 
 /// Where the interfaces are.
 const NET_CLASS: &str = "/sys/class/net/";
@@ -139,10 +160,12 @@ impl Key {
         }
     }
 
-    /// Whether the value moves by itself, so that it can be judged only against a threshold.
+    /// Whether the value moves by itself, so that it is never what the host happened to have: what a rule names is judged, and
+    /// what was captured only within a threshold.
     pub fn moves_by_itself(&self) -> bool {
         match self {
-            Key::Meminfo { .. } | Key::NetDev { .. } | Key::Pressure { .. } | Key::Processes { .. } => true,
+            Key::Meminfo { field } => !STEADY_MEMINFO.contains(&&**field),
+            Key::NetDev { .. } | Key::Pressure { .. } | Key::Processes { .. } => true,
             Key::Sysctl { name, column } => {
                 MOVING_SYSCTLS.contains(&&**name) && column.as_deref() != Some("max")
             }
@@ -159,6 +182,15 @@ impl Key {
         match self {
             Key::Sysctl { name, .. } => LITERAL_SYSCTLS.contains(&&**name),
             Key::Cmdline { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// Whether its value is a number of kB: `vm.min_free_kbytes`, `read_ahead_kb` of a disk.
+    pub fn counts_in_kilobytes(&self) -> bool {
+        match self {
+            Key::Sysctl { name, .. } => name.ends_with("_kbytes"),
+            Key::Sysfs { path, .. } => path.ends_with("_kb"),
             _ => false,
         }
     }
@@ -259,11 +291,12 @@ impl Key {
         }
         let column = match column {
             None => None,
-            Some(column) if column_index(&name, column).is_some() => Some(column.into()),
-            Some(_) => {
-                return Err(wrong(
-                    "a column is `[n]`, counted from 0, or for fs.file-nr one of `allocated`, `unused`, `max`",
-                ));
+            Some(column) => {
+                let index = column_index(&name, column).ok_or_else(|| {
+                    wrong("a column is `[n]`, counted from 0, or for fs.file-nr one of `allocated`, `unused`, `max`")
+                })?;
+                // Where a column has a name, its number is another spelling of that.
+                Some(column_name(&name, index).unwrap_or(column).into())
             }
         };
         Ok(Key::Sysctl { name: name.into(), column })

@@ -7,6 +7,13 @@ use super::{InvalidKey, Key, sysctl::slashed};
 /// What is wanted where the colon stands last.
 pub(super) const NO_FIELD: &str = "a field's name after the colon";
 
+const WATCHED: &str = "files below /proc/sys and /sys, /proc/meminfo:FIELD, /proc/net/dev, /proc/pressure/RESOURCE:LINE.FIELD, \
+                       /proc/[pid]/stat:state=LETTER and /proc/cmdline:NAME are what can be watched";
+
+const COUNTER: &str = "INTERFACE.COUNTER after the colon, as in `/proc/net/dev:eth0.rx_dropped`; for rx the counters are bytes, \
+                       packets, errors, dropped, fifo, frame, compressed, multicast, for tx bytes, packets, errors, dropped, fifo, \
+                       collisions, carrier, compressed";
+
 /// Refuses what could leave the tree or hide in a line: empty components, `.`, `..`, white space, globs.
 pub(super) fn check_components(path: &str) -> Result<(), &'static str> {
     path.split('/').try_for_each(check_component)?;
@@ -64,7 +71,7 @@ impl FromStr for Key {
                 {
                     Ok(Key::NetDev { counter: Some((interface.into(), counter.into())) })
                 }
-                _ => Err(wrong("INTERFACE.COUNTER after the colon, as in `/proc/net/dev:eth0.rx_dropped`")),
+                _ => Err(wrong(COUNTER)),
             };
         }
         if let Some(resource) = place.strip_prefix("/proc/pressure/") {
@@ -88,10 +95,7 @@ impl FromStr for Key {
             };
         }
         if place.starts_with('/') && !place.starts_with("/sys/") {
-            return Err(wrong(
-                "files below /proc/sys and /sys, /proc/meminfo:FIELD, /proc/net/dev, /proc/pressure/RESOURCE:LINE.FIELD, \
-                 /proc/[pid]/stat:state=LETTER and /proc/cmdline:NAME are what can be watched",
-            ));
+            return Err(wrong(WATCHED));
         }
         if let Some(path) = place.strip_prefix("/sys/") {
             check_components(path).map_err(wrong)?;
@@ -117,6 +121,10 @@ impl FromStr for Key {
                 true => Ok(Key::Link { interface: interface.into() }),
                 false => Err(wrong("an interface's name, as in `link.eth0.mtu`")),
             };
+        }
+        // Other things to watch have such names; none is a sysctl.
+        if ["exec", "file", "unit"].contains(&place) {
+            return Err(wrong(WATCHED));
         }
         Key::new_sysctl(slashed(place), field, text)
     }

@@ -65,6 +65,13 @@ impl Pattern {
         for component in &components {
             check_component(component).map_err(wrong)?;
         }
+        // Above these there are directories alone.
+        let least = if path.starts_with("/proc/sys/") { 4 } else { 3 };
+        if components.len() < least {
+            return Err(wrong(
+                "`*` stands for one component: two of a sysctl, as in `vm.*`, or a path of three, `/sys/*/*`",
+            ));
+        }
         Ok(Pattern { text: text.into(), components, field: field.map(Into::into) })
     }
 
@@ -171,6 +178,9 @@ mod tests {
             ("/proc/meminfo:Mem*", "in a sysctl"),
             ("fs.*:[*]", "a field is written out"),
             ("net..*", "two separators"),
+            ("*", "two of a sysctl"),
+            ("/proc/sys/v*", "two of a sysctl"),
+            ("/sys/*", "a path of three"),
             ("/sys/*/../x", "are not followed"),
         ] {
             assert!(Pattern::parse(text).unwrap_err().wanted.contains(wanted), "{text}");

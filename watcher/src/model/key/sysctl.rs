@@ -65,6 +65,11 @@ pub(super) fn column_index(name: &str, column: &str) -> Option<usize> {
     (name == "fs/file-nr").then(|| Key::FILE_NR_COLUMNS.iter().position(|c| *c == column))?
 }
 
+/// The documented name of a column, where it has one.
+pub(super) fn column_name(name: &str, index: usize) -> Option<&'static str> {
+    (name == "fs/file-nr").then(|| Key::FILE_NR_COLUMNS.get(index).copied())?
+}
+
 /// Turns the spelling of sysctl(8) and sysctl.d(5) into components joined by `/`: whichever of `.` and `/`
 /// comes first separates, and the other one is swapped (`net.ipv4.conf.eth0/100` is `net/ipv4/conf/eth0.100`).
 pub(super) fn slashed(name: &str) -> String {

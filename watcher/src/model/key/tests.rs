@@ -27,6 +27,10 @@ fn every_spelling_has_one_canonical_form() {
         check(name, &format!("/proc/sys/{name}"), &format!("/proc/sys/{name}"));
     }
     check("/proc/sys/fs/file-nr:allocated", "fs.file-nr:allocated", "/proc/sys/fs/file-nr");
+    for (number, name) in [("[0]", "allocated"), ("[1]", "unused"), ("[2]", "max")] {
+        check(&format!("fs.file-nr:{number}"), &format!("fs.file-nr:{name}"), "/proc/sys/fs/file-nr");
+    }
+    check("fs.file-nr:[3]", "fs.file-nr:[3]", "/proc/sys/fs/file-nr");
     check("kernel.printk:[0]", "kernel.printk:[0]", "/proc/sys/kernel/printk");
     check("/proc/meminfo:Active(anon)", "/proc/meminfo:Active(anon)", "/proc/meminfo");
     check("/proc/net/dev", "/proc/net/dev", "/proc/net/dev");
@@ -84,6 +88,16 @@ fn what_is_no_key_is_refused_with_what_was_wanted() {
     check_refused("/proc/meminfo", "a field");
     check_refused("/proc/meminfo:", "a field's name");
     check_refused("/proc/net/dev:eth0.bytes", "INTERFACE.COUNTER");
+    for counter in Key::NET_DEV_COUNTERS {
+        let (side, counter) = counter.split_once('_').unwrap();
+        let counters = format!("for {side} ");
+        let error = "/proc/net/dev:lo.rx_drop".parse::<Key>().unwrap_err();
+        let (_, listed) = error.wanted.split_once(&counters).unwrap();
+        assert!(listed.split("for tx").next().unwrap().contains(counter), "{side} {counter}: {error}");
+    }
+    for other in ["exec:foo", "unit:mysql.service:ActiveState", "file:/etc/rsyslog.conf"] {
+        check_refused(other, "what can be watched");
+    }
     check_refused("fs.file-nr:used", "a column is");
     check_refused("kernel.printk:[01]", "a column is");
     check_refused("/proc/pressure/memory", "a resource and an average");
@@ -117,6 +131,15 @@ fn what_moves_by_itself_is_known() {
         ("fs.file-nr", true),
         ("fs.file-nr:allocated", true),
         ("fs.file-nr:max", false),
+        ("fs.file-nr:[1]", true),
+        ("fs.file-nr:[2]", false),
+        ("/proc/meminfo:MemTotal", false),
+        ("/proc/meminfo:SwapTotal", false),
+        ("/proc/meminfo:HugePages_Total", false),
+        ("/proc/meminfo:Hugepagesize", false),
+        ("/proc/meminfo:CommitLimit", false),
+        ("/proc/meminfo:HugePages_Free", true),
+        ("/proc/meminfo:DirectMap4k", true),
         ("vm.swappiness", false),
         ("/proc/pressure/cpu:some.avg60", true),
         ("/proc/[pid]/stat:state=D", true),

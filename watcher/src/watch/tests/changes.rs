@@ -159,12 +159,18 @@ fn a_departure_that_must_hold_is_a_finding_only_when_it_did() {
 const MEMORY: &str = "/proc/meminfo:MemAvailable";
 
 #[test]
-fn what_moves_by_itself_is_no_change_and_is_judged_only_against_a_threshold() {
-    let unjudged = [captures(MEMORY), expects(MEMORY, "1 kB")];
-    let mut host = Host::new(&unjudged, &[(MEMORY, "MemAvailable: 2000 kB")]);
+fn what_moves_by_itself_is_no_change_and_is_judged_only_where_something_is_expected() {
+    let mut host = Host::new(&[captures(MEMORY)], &[(MEMORY, "MemAvailable: 2000 kB")]);
     host.announce(crate::model::Phase::Finished, "aaaaaa");
     host.set(MEMORY, "MemAvailable: 3 kB");
     assert_eq!(host.pass(120_000), NOTHING);
+
+    let mut host = Host::new(&[expects(MEMORY, "2000 kB")], &[(MEMORY, "MemAvailable: 2000 kB")]);
+    host.set(MEMORY, "MemAvailable: 3 kB");
+    assert_eq!(
+        host.pass(60_000),
+        ["opened equal: /proc/meminfo:MemAvailable 3 kB not 2000 kB (nobody, sweep) unknown"]
+    );
 
     let mut host = Host::new(&[at_least(MEMORY, "1MiB")], &[(MEMORY, "MemAvailable: 2000 kB")]);
     host.set(MEMORY, "MemAvailable: 1023 kB");

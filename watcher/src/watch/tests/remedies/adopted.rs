@@ -80,7 +80,7 @@ fn a_finding_says_what_is_expected_around_an_adoption() {
 
 #[test]
 fn what_moves_by_itself_is_not_adopted() {
-    let key = "fs.file-nr:[0]";
+    let key = "fs.file-nr:allocated";
     let rules = [Rule { remedy: Remedy::Adopt, ..at_most(key, "100") }];
     let mut host = Host::unwatched(&rules, &[("fs.file-nr", "150 0 1000")]);
     let refused = format!("adopt {key} absent: refused");
@@ -89,7 +89,7 @@ fn what_moves_by_itself_is_not_adopted() {
     assert_eq!(host.pass(120_000), NOTHING, "once");
     let why = host.ask(Act::Adopt, key, false).1.unwrap_err();
     insta::assert_snapshot!(why, @r"
-    fs.file-nr:[0] moves by itself, and no value of it stays as it is
+    fs.file-nr:allocated moves by itself, and no value of it stays as it is
     hint: declare bounds that hold
     ");
 }
