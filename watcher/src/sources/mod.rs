@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod baselines;
 mod declared;
+mod errors;
 mod file;
 mod git;
 mod load;
@@ -15,6 +16,7 @@ mod profiles;
 mod tests;
 
 pub use declared::{Declared, Wanted};
+pub use errors::SourceErrors;
 pub use file::SourceError;
 pub use git::{At, GitError, Repositories};
 pub use load::{Loaded, load};
