@@ -141,7 +141,35 @@ fn verdict(verdict: &Verdict) -> String {
         let _ = write!(text, "; {key} cannot be read");
     }
     if let Some(broken) = broken {
-        let _ = write!(text, "; what is declared stays as it was: {broken}");
+        let _ = write!(text, "; what is declared stays as it was: {}", in_short(broken));
+    }
+    text
+}
+
+/// What is wrong with what is declared, in a sentence: the first of it with its place, how much more there is, and the first
+/// hint. All of it is in `status` and in the JSON.
+fn in_short(broken: &str) -> String {
+    const LONGEST: usize = 300;
+    // Paragraphs that say where, or what to do; not those that count.
+    let is_mistake = |paragraph: &&str| ["--> ", "hint: "].iter().any(|mark| paragraph.contains(mark));
+    let mut mistakes = broken.split("\n\n").filter(is_mistake);
+    let first = mistakes.next().unwrap_or(broken);
+    let after = |mark: &str| first.lines().find_map(|line| Some(line.split_once(mark)?.1.trim()));
+    let title = first.lines().next().unwrap_or_default();
+    let title = title.strip_prefix("error: ").unwrap_or(title);
+    let mut text = after("--> ").map_or(String::new(), |place| format!("{place}: "));
+    text.extend(title.chars().take(LONGEST));
+    if title.chars().nth(LONGEST).is_some() {
+        text.push('…');
+    }
+    match mistakes.count() {
+        0 => {}
+        more => {
+            let _ = write!(text, " (+{more} more)");
+        }
+    }
+    if let Some(hint) = after("hint: ") {
+        let _ = write!(text, "; hint: {}", hint.chars().take(LONGEST).collect::<String>());
     }
     text
 }
@@ -451,6 +479,28 @@ mod tests {
             touch,
             r"2026-08-01T10:20:00Z touch      vm.swappiness is 60, write refused (-1 was asked for) (errno 22), 3 writes, by a\u{1b}[2J\nb (pid 1, uid 0), seen by kprobe",
         );
+    }
+
+    /// The sentence of a verdict over a baseline that is broken so.
+    fn broken(why: &str) -> String {
+        let mut verdict = read(
+            r#"{"time":"2026-08-01T10:20:00Z","kind":"verdict","deployment":"d","commit":"a1b2c3","app":null,
+            "status":"OUT_OF_SYNC","keys":2,"findings":[]}"#,
+        );
+        let What::Verdict(given) = &mut verdict.what else { panic!() };
+        given.broken = Some(why.to_owned());
+        message(&verdict.what)
+    }
+
+    #[test]
+    fn what_is_broken_is_told_in_a_sentence_by_its_first_mistake() {
+        let mistakes = crate::config::parse("m1.yaml", "drift_rulez: []\nstate: a\nring: 3\n").unwrap_err();
+        insta::assert_snapshot!(broken(&mistakes.to_string()), @r#"a1b2c3 OUT_OF_SYNC: 2 keys, 0 findings open; what is declared stays as it was: m1.yaml:1:1: found `drift_rulez`, wanted a field of the configuration (+2 more); hint: did you mean `drift_rules`?"#);
+        let source = "found no profile `a` in `/etc`\nhint: name a profile of this host, or its file";
+        insta::assert_snapshot!(broken(&format!("{source}\n\n{mistakes}")), @r#"a1b2c3 OUT_OF_SYNC: 2 keys, 0 findings open; what is declared stays as it was: found no profile `a` in `/etc` (+3 more); hint: name a profile of this host, or its file"#);
+        insta::assert_snapshot!(broken(source), @r#"a1b2c3 OUT_OF_SYNC: 2 keys, 0 findings open; what is declared stays as it was: found no profile `a` in `/etc`; hint: name a profile of this host, or its file"#);
+        insta::assert_snapshot!(broken("reading what is declared ended: a\u{1b}"), @r#"a1b2c3 OUT_OF_SYNC: 2 keys, 0 findings open; what is declared stays as it was: reading what is declared ended: a\u{1b}"#);
+        assert!(broken(&"x".repeat(1000)).len() < 400);
     }
 
     #[test]

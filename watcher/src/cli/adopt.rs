@@ -1,20 +1,25 @@
-//! `driftd adopt KEY --format patch`: the change to the declaring file that would make the live value the declared one.
+//! `driftd adopt KEY`: the change to the declaring file, of this host or of a repository, that would make the live value
+//! the declared one.
 //!
 //! It is shown and never made: who declares, commits. What the changed file would declare is tried before it is shown.
 
+mod patch;
+
 use std::{fs, io::Write, path::Path, sync::Arc};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
+use self::patch::{harmless, patch};
 use super::{
     exit,
     explain::{delivered, read, rules_of},
 };
 use crate::{
+    alerts::clean,
     config::{self, Config},
-    declared::{Kind, Line, Only, Target, resolve, sysctl, tuned},
+    declared::{Committed, CommittedFile, Git, Kind, Line, Only, Target, resolve, sysctl, tuned},
     kernel::{Interfaces, Reader},
-    model::{Expectation, Key, Pattern, Rule, Value},
+    model::{Expectation, Key, Pattern, Revision, Rule, Value},
     sources::Wanted,
     store,
 };
@@ -27,7 +32,7 @@ pub(super) fn run(
     mut out: impl Write,
 ) -> anyhow::Result<u8> {
     let wanted = Arc::new(Wanted::take(&mut config));
-    let Some(mut declared) = read(&wanted, &config.state)? else { return Ok(exit::USAGE) };
+    let Some((mut declared, committed)) = read(&wanted, &config.state)? else { return Ok(exit::USAGE) };
     declared.then(delivered(&config, store::Reader::open(&config.state)?.as_ref())?);
     let Some(live) = Reader::new(Path::new("/"), 0).read(key)? else {
         bail!("found no {key} on this host, wanted a value to adopt");
@@ -52,18 +57,46 @@ pub(super) fn run(
         return Ok(exit::IN_SYNC);
     }
     if let Some(commit) = &rule.commit {
-        bail!(
-            "{key} is declared by {} of commit {}, wanted a file of this host\nhint: change it where the pipeline has it from",
-            rule.source,
-            commit.short()
-        );
+        let Some((git, file)) = of_repository(&wanted, &committed, rule, commit) else {
+            bail!(
+                "{key} is declared by {} of commit {}, wanted a file of this host or of a repository\nhint: change it where the pipeline has it from",
+                rule.source,
+                commit.short()
+            );
+        };
+        let after = adopted(&file.text, File::Source(file.kind), key, rule, expected, &live)?;
+        // What stands in front of a patch is passed over by what applies it.
+        let patch = harmless(patch(&file.path, &file.text, &after), &rule.source)?;
+        write!(out, "{}\n{patch}", above(git, commit))?;
+        return Ok(exit::IN_SYNC);
     }
     let path = Path::new(&*rule.source.file);
     let before = fs::read_to_string(path).with_context(|| format!("cannot read `{}`", path.display()))?;
     let of = if file == Some(path) { File::Config } else { File::Source(wanted.kind_of(path)) };
     let after = adopted(&before, of, key, rule, expected, &live)?;
-    write!(out, "{}", patch(&rule.source.file, &before, &after))?;
+    write!(out, "{}", harmless(patch(&rule.source.file, &before, &after), &rule.source)?)?;
     Ok(exit::IN_SYNC)
+}
+
+/// The file of a repository that declares for a rule, where one does: a message has a commit too.
+fn of_repository<'r>(
+    wanted: &'r Wanted,
+    committed: &'r [Committed],
+    rule: &Rule,
+    commit: &Revision,
+) -> Option<(&'r Git, &'r CommittedFile)> {
+    let at = wanted.repositories().zip(committed).filter(|(_, of)| of.commit.as_ref() == Some(commit));
+    let declares = |file: &&CommittedFile| file.path == rule.source.file;
+    at.filter_map(|(git, of)| Some((git, of.files.iter().find(declares)?))).next()
+}
+
+/// Of which repository a patch is, and what it was made from.
+fn above(git: &Git, commit: &Revision) -> String {
+    clean(&format!(
+        "# for a checkout of {}, {}, by `git apply`: made from commit {commit}",
+        git.repository,
+        git.branch()
+    ))
 }
 
 /// What the file is that is to be changed.
@@ -86,6 +119,16 @@ fn adopted(
 ) -> anyhow::Result<String> {
     let number = rule.source.line;
     let place = &rule.source;
+    let by_hand = || {
+        anyhow!(
+            "{place} says it in a way that is not rewritten by itself\nhint: declare {key} as `{}` there by hand",
+            clean(live.as_str())
+        )
+    };
+    // What would end the line of a file, or of the patch itself, is no value for it.
+    if [live.as_str(), &place.file].iter().any(|text| text.contains(char::is_control)) {
+        return Err(by_hand());
+    }
     let line = before.split_inclusive('\n').nth(number.saturating_sub(1));
     let line =
         line.with_context(|| format!("found no line {number} in `{}`: it changed meanwhile", place.file))?;
@@ -100,9 +143,7 @@ fn adopted(
             return Ok(after);
         }
     }
-    bail!(
-        "{place} says it in a way that is not rewritten by itself\nhint: declare {key} as `{live}` there by hand"
-    )
+    Err(by_hand())
 }
 
 /// The line with the last mention of the expected value replaced.
@@ -197,43 +238,6 @@ fn is_alone(before: &str, after: &str, of: File, key: &Key) -> bool {
         Some(all)
     };
     others(before).is_some_and(|before| others(after) == Some(before))
-}
-
-/// The lines around a change that a unified diff shows.
-const AROUND: usize = 3;
-
-/// A unified diff of two texts that differ in one place; its names are below the root, for `patch -p1 -d /`.
-fn patch(file: &str, before: &str, after: &str) -> String {
-    let (old, new): (Vec<&str>, Vec<&str>) =
-        (before.split_inclusive('\n').collect(), after.split_inclusive('\n').collect());
-    let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
-    let tail = old.iter().rev().zip(new.iter().rev()).take_while(|(a, b)| a == b).count();
-    let tail = tail.min(old.len().min(new.len()) - same);
-    let start = same.saturating_sub(AROUND);
-    let (old_end, new_end) = (old.len() - tail, new.len() - tail);
-    let after = AROUND.min(tail);
-    let name = file.trim_start_matches('/');
-    let mut text = format!(
-        "--- a/{name}\n+++ b/{name}\n@@ -{},{} +{},{} @@\n",
-        start + 1,
-        old_end + after - start,
-        start + 1,
-        new_end + after - start
-    );
-    let mut push = |sign: char, lines: Option<&[&str]>| {
-        for line in lines.unwrap_or_default() {
-            text.push(sign);
-            text.push_str(line);
-            if !line.ends_with('\n') {
-                text.push_str("\n\\ No newline at end of file\n");
-            }
-        }
-    };
-    push(' ', old.get(start..same));
-    push('-', old.get(same..old_end));
-    push('+', new.get(same..new_end));
-    push(' ', old.get(old_end..old_end + after));
-    text
 }
 
 #[cfg(test)]
@@ -354,6 +358,83 @@ mod tests {
         -  vm.swappiness: 10
         +  vm.swappiness: 61
         "#);
+    }
+
+    /// What `git` says in a directory.
+    #[track_caller]
+    fn git(directory: &Path, arguments: &[&str]) -> String {
+        let mut git = std::process::Command::new("git");
+        git.current_dir(directory).args(arguments);
+        git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+        for role in ["AUTHOR", "COMMITTER"] {
+            git.env(format!("GIT_{role}_NAME"), "a").env(format!("GIT_{role}_EMAIL"), "a@example.org");
+        }
+        let output = git.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
+    }
+
+    #[test]
+    fn what_a_repository_declares_is_a_patch_that_git_applies_in_a_checkout() {
+        let dir = tempfile::tempdir().unwrap();
+        let infra = dir.path().join("infra");
+        let path = infra.join("hosts/d b/kernel.yaml");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = |ostype: &str| {
+            let values =
+                |names: &[&str]| names.iter().map(|n| format!("  kernel.{n}: Plan9\n")).collect::<String>();
+            let (before, after) = (values(&["a", "b", "c", "d"]), values(&["w", "x", "y", "z"]));
+            format!("declared:\n{before}  kernel.ostype: {ostype} # why\n{after}")
+        };
+        fs::write(&path, text("Plan9")).unwrap();
+        git(&infra, &["init", "-q", "-b", "main"]);
+        git(&infra, &["add", "-A"]);
+        git(&infra, &["commit", "-q", "-m", "m"]);
+        let head = git(&infra, &["rev-parse", "HEAD"]);
+        let source = format!("{{ repository: {}, ref: main, path: hosts/d b/kernel.yaml }}", infra.display());
+        let state = dir.path().join("state");
+        let config = format!("state: {}\ndeclared_from:\n- git: {source}\n", state.display());
+        let mut said = Vec::new();
+        let key = "kernel.ostype".parse().unwrap();
+        let code = run(config::parse("f", &config).unwrap(), None, &key, &mut said).unwrap();
+        assert_eq!(code, exit::IN_SYNC);
+        let said = String::from_utf8(said).unwrap();
+        let plain = said.replace(&infra.display().to_string(), "INFRA").replace(&head, "HEAD");
+        insta::assert_snapshot!(plain.replace('\t', "<TAB>"), @r#"
+        # for a checkout of INFRA, main, by `git apply`: made from commit HEAD
+        --- a/hosts/d b/kernel.yaml<TAB>
+        +++ b/hosts/d b/kernel.yaml<TAB>
+        @@ -3,7 +3,7 @@
+           kernel.b: Plan9
+           kernel.c: Plan9
+           kernel.d: Plan9
+        -  kernel.ostype: Plan9 # why
+        +  kernel.ostype: Linux # why
+           kernel.w: Plan9
+           kernel.x: Plan9
+           kernel.y: Plan9
+        "#);
+        // More has come meanwhile, and it is a checkout, not the repository that is read.
+        git(dir.path(), &["clone", "-q", "infra", "work"]);
+        let work = dir.path().join("work");
+        let there = work.join("hosts/d b/kernel.yaml");
+        fs::write(&there, format!("# new\n{}", fs::read_to_string(&there).unwrap())).unwrap();
+        fs::write(dir.path().join("patch"), &said).unwrap();
+        git(&work, &["apply", "../patch"]);
+        assert_eq!(fs::read_to_string(&there).unwrap(), format!("# new\n{}", text("Linux")));
+        assert_eq!(fs::read_to_string(&path).unwrap(), text("Plan9"), "nothing was written");
+    }
+
+    #[test]
+    fn what_would_end_a_line_of_the_patch_is_left_to_people() {
+        let key: Key = "kernel.hostname".parse().unwrap();
+        let live = Value::canonical(&key, "a\u{1b}[2J\nb");
+        let error =
+            adopted("kernel.hostname: c\n", File::Source(Kind::Declared), &key, &rule(1, "c"), "c", &live);
+        insta::assert_snapshot!(error.unwrap_err(), @r"
+        /etc/f:1 says it in a way that is not rewritten by itself
+        hint: declare kernel.hostname as `a\u{1b}[2J\nb` there by hand
+        ");
     }
 
     #[test]

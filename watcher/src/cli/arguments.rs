@@ -8,7 +8,7 @@ use clap::{
 };
 use jiff::Timestamp;
 
-use super::{declared, init, moment};
+use super::{declared, examples, init, moment};
 use crate::{
     alerts::Output,
     kernel::Interfaces,
@@ -30,6 +30,7 @@ pub(super) struct Arguments {
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Watch: the daemon, in the foreground
+    #[command(after_help = examples::RUN)]
     Run {
         #[command(flatten)]
         config: ConfigFile,
@@ -47,6 +48,7 @@ pub(super) enum Command {
         revert: bool,
     },
     /// Compare what is in force with what is declared, once, without a daemon
+    #[command(after_help = examples::CHECK)]
     Check {
         #[command(flatten)]
         config: ConfigFile,
@@ -57,6 +59,7 @@ pub(super) enum Command {
         format: Format,
     },
     /// Show all that is declared for a key, what is in force, and who changed it last
+    #[command(after_help = examples::EXPLAIN)]
     Explain {
         /// The key, in any spelling
         #[arg(value_parser = key)]
@@ -68,6 +71,7 @@ pub(super) enum Command {
         format: Format,
     },
     /// Write what is expected of a key that departs, through the running daemon
+    #[command(after_help = examples::REVERT)]
     Revert {
         /// The key, in any spelling
         #[arg(value_parser = key)]
@@ -82,6 +86,7 @@ pub(super) enum Command {
         format: Format,
     },
     /// Show the change to the declaring file that would make the live value of a key the declared one; or take that value
+    #[command(after_help = examples::ADOPT)]
     Adopt {
         /// The key, in any spelling
         #[arg(value_parser = key)]
@@ -89,9 +94,9 @@ pub(super) enum Command {
         #[command(flatten)]
         config: ConfigFile,
         /// Expect the live value from now on, in the running daemon, until the next deployment
-        #[arg(long, required_unless_present = "format", conflicts_with = "format")]
+        #[arg(long, conflicts_with = "format")]
         accept: bool,
-        /// Show what would have to be declared
+        /// Show what would have to be declared [default: patch]
         #[arg(long, value_enum)]
         format: Option<AdoptFormat>,
     },
@@ -101,6 +106,7 @@ pub(super) enum Command {
         command: ConfigCommand,
     },
     /// Show what this host offers, what is watched how, and what would make it better
+    #[command(after_help = examples::DOCTOR)]
     Doctor {
         /// The configuration; without one, no probes are forced
         #[arg(long, value_name = "FILE")]
@@ -110,6 +116,7 @@ pub(super) enum Command {
         format: Format,
     },
     /// Show how things stand in the running daemon
+    #[command(after_help = examples::STATUS)]
     Status {
         #[command(flatten)]
         config: ConfigFile,
@@ -118,7 +125,7 @@ pub(super) enum Command {
         format: Format,
     },
     /// Show what was recorded, oldest first
-    #[command(after_help = EVENTS_HELP)]
+    #[command(after_help = examples::EVENTS)]
     Events {
         #[command(flatten)]
         config: ConfigFile,
@@ -135,14 +142,16 @@ pub(super) enum Command {
         format: Format,
     },
     /// Make a configuration, a secret and a certificate where there are none, and say what is left to do at the sender's
+    #[command(after_help = examples::INIT)]
     Init {
-        #[command(flatten)]
-        config: ConfigFile,
+        /// The configuration that is made
+        #[arg(long, value_name = "FILE", default_value = CONFIG)]
+        config: PathBuf,
         #[command(flatten)]
         options: init::Options,
     },
     /// Show the values of one key over time, who wrote them, and the deployments in between
-    #[command(after_help = HISTORY_HELP)]
+    #[command(after_help = examples::HISTORY)]
     History {
         #[command(flatten)]
         config: ConfigFile,
@@ -157,7 +166,7 @@ pub(super) enum Command {
         format: Format,
     },
     /// Show what was delivered, newest first; or all there is to know of one deployment
-    #[command(after_help = DEPLOYMENTS_HELP)]
+    #[command(after_help = examples::DEPLOYMENTS)]
     Deployments {
         #[command(flatten)]
         config: ConfigFile,
@@ -182,19 +191,20 @@ pub(super) enum Command {
         command: Audit,
     },
     /// Print the completions of a shell
-    #[command(after_help = COMPLETIONS_HELP)]
+    #[command(after_help = examples::COMPLETIONS)]
     Completions {
         /// Which
         shell: clap_complete::Shell,
     },
     /// Print the header that signs the body on standard input
+    #[command(after_help = examples::SIGN)]
     Sign {
         /// The file with the secret
         #[arg(long, value_name = "FILE")]
         secret: PathBuf,
     },
     /// Take the gitops-status JSON of many hosts, keep the last of each, and show all of them with their age
-    #[command(after_help = HUB_HELP)]
+    #[command(after_help = examples::HUB)]
     Hub {
         /// The configuration, with a `hub:` section
         #[arg(long, value_name = "FILE", default_value = "/etc/driftd/hub.yaml")]
@@ -210,6 +220,7 @@ pub(super) enum Command {
 #[derive(Subcommand)]
 pub(super) enum Webhook {
     /// Say what the daemon would answer to a message, and why; nothing is sent or recorded
+    #[command(after_help = examples::WEBHOOK_TEST)]
     Test {
         #[command(flatten)]
         config: ConfigFile,
@@ -228,6 +239,7 @@ pub(super) enum Webhook {
 #[derive(Subcommand)]
 pub(super) enum Alerts {
     /// Send again what was given up
+    #[command(after_help = examples::ALERTS_RETRY)]
     Retry {
         #[command(flatten)]
         config: ConfigFile,
@@ -239,7 +251,7 @@ pub(super) enum Alerts {
 #[derive(Subcommand)]
 pub(super) enum Audit {
     /// Write all that was recorded as JSON lines, oldest first
-    #[command(after_help = EXPORT_HELP)]
+    #[command(after_help = examples::EXPORT)]
     Export {
         #[command(flatten)]
         config: ConfigFile,
@@ -247,32 +259,6 @@ pub(super) enum Audit {
         which: Which,
     },
 }
-
-const EVENTS_HELP: &str = "Examples:
-  driftd events -f                              what happens from now on, after the last 100
-  driftd events --since 2h --kind finding       what opened and healed in the last two hours
-  driftd events --commit c39218 --format json   all that happened under a commit, one JSON object a line";
-
-const HISTORY_HELP: &str = "Examples:
-  driftd history vm.swappiness
-  driftd history /sys/class/net/eth0/mtu -n 10 --format json";
-
-const DEPLOYMENTS_HELP: &str = "Examples:
-  driftd deployments               the last twenty
-  driftd deployments c39218        one, by its commit: the verdict, every declared key as it was then, what changed";
-
-const EXPORT_HELP: &str = "Examples:
-  driftd audit export > driftd.jsonl
-  driftd audit export --since 2026-08-01 --until 2026-09-01 | gzip > 2026-08.jsonl.gz";
-
-const HUB_HELP: &str = "Examples:
-  driftd hub --config /etc/driftd/hub.yaml
-  curl -H \"$(driftd sign --secret FILE < status.json)\" --data-binary @status.json https://hub:8444/api/status
-  curl http://127.0.0.1:9758/status.json";
-
-const COMPLETIONS_HELP: &str = "Examples:
-  driftd completions bash > /usr/share/bash-completion/completions/driftd
-  driftd completions zsh > /usr/share/zsh/vendor-completions/_driftd";
 
 /// Which entries.
 #[derive(clap::Args)]
@@ -294,9 +280,18 @@ pub(super) struct Which {
     kinds: Vec<Kind>,
 }
 
-impl From<Which> for Filter {
-    fn from(Which { since, until, key, commit, kinds }: Which) -> Filter {
-        Filter { kinds, key, commit, since, until, ..Filter::default() }
+impl Which {
+    /// The filter.
+    ///
+    /// # Errors
+    /// No entry can be in such a time.
+    pub(super) fn filter(self) -> Result<Filter, &'static str> {
+        let Which { since, until, key, commit, kinds } = self;
+        if since.zip(until).is_some_and(|(since, until)| since >= until) {
+            return Err("`--until` is not after `--since`, so that nothing can be between them\n\
+                        hint: `2h` is two hours ago, and comes before `1h`");
+        }
+        Ok(Filter { kinds, key, commit, since, until, ..Filter::default() })
     }
 }
 
@@ -317,6 +312,7 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
 #[derive(Subcommand)]
 pub(super) enum ConfigCommand {
     /// Say everything that is wrong with it and with the sources it names, at once
+    #[command(after_help = examples::CONFIG_CHECK)]
     Check {
         #[command(flatten)]
         config: ConfigFile,
@@ -325,7 +321,7 @@ pub(super) enum ConfigCommand {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub(super) enum AdoptFormat {
-    /// A unified diff, for `patch -p1 -d /` or a commit; nothing is written
+    /// A unified diff, for `patch -p1 -d /`, or for `git apply` where a repository declares; nothing is written
     Patch,
 }
 
@@ -337,18 +333,16 @@ pub(super) struct ConfigFile {
 }
 
 /// The configuration where none is named.
-const CONFIG: &str = "/etc/driftd/driftd.yaml";
+pub(super) const CONFIG: &str = "/etc/driftd/driftd.yaml";
 
 impl ConfigFile {
-    /// The file, whether it is there or not.
-    pub(super) fn wanted(&self) -> PathBuf {
-        self.config.clone().unwrap_or_else(|| PathBuf::from(CONFIG))
-    }
-
-    /// The file; `None` where none is named and there is none in the usual place.
+    /// The file, by a path that means the same wherever it is read: it is recorded with what the file declares. `None`
+    /// where none is named and there is none in the usual place.
     pub(super) fn path(&self) -> Option<PathBuf> {
         let usual = || Some(PathBuf::from(CONFIG)).filter(|path| path.symlink_metadata().is_ok());
-        self.config.clone().or_else(usual)
+        // Without a working directory no file is found, which is told where it is opened.
+        let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        self.config.as_ref().map(whole).or_else(usual)
     }
 }
 

@@ -7,16 +7,16 @@ use std::{collections::BTreeSet, io::Write, path::Path, sync::Arc};
 use serde::Serialize;
 
 use super::{
-    exit,
-    explain::{committed, place},
+    cleaned, counted, exit,
+    explain::{expected_of, in_words, place, read},
 };
 use crate::{
-    alerts::Output,
+    alerts::{Output, clean, value},
     config::Config,
-    judge::{Judgement, described_adopted, judge_adopted, settled},
+    judge::{Judgement, judge_adopted, settled},
     kernel::{Reader, expand},
     model::{IfAbsent, Key, Revision, Rule, Severity, Source, Value, VerdictStatus},
-    sources::{Declared, Wanted},
+    sources::Wanted,
     store::{self, Past},
 };
 
@@ -37,6 +37,9 @@ pub(super) struct Checked {
 pub(super) struct Departure {
     pub key: Key,
     pub expected: String,
+    /// The live value that was adopted, where one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Value>,
     pub actual: Option<Value>,
     pub rule: String,
     pub severity: Severity,
@@ -71,6 +74,17 @@ impl Checked {
         }
     }
 
+    /// How it went, in a line.
+    pub fn summary(&self) -> String {
+        format!(
+            "{}: {} compared, {}, {} not judged",
+            self.status.as_str(),
+            self.compared,
+            counted(self.findings.len(), "finding", "findings"),
+            self.unjudged
+        )
+    }
+
     /// The exit code of the command.
     pub fn exit_code(&self) -> u8 {
         match (self.unreadable.is_empty(), self.findings.is_empty()) {
@@ -94,6 +108,7 @@ impl Departure {
         Departure {
             key: key.clone(),
             expected: if secret { Value::secret().to_string() } else { expected },
+            adopted: None,
             actual: if secret { actual.map(|_| Value::secret()) } else { actual },
             rule: rule.to_owned(),
             severity: Severity::default(),
@@ -117,7 +132,7 @@ pub fn run(mut config: Config, output: Output, mut out: impl Write) -> anyhow::R
     };
     let root = Path::new("/");
     let wanted = Arc::new(Wanted::take(&mut config));
-    let declared = Declared::read(&wanted, &committed(&wanted, &config.state)??, root)?;
+    let Some((declared, _)) = read(&wanted, &config.state)? else { return Ok(exit::USAGE) };
     declared.warn();
     let checked = check(&declared.rules, &past, root);
     match output {
@@ -160,9 +175,10 @@ fn check(rules: &[Rule], past: &Past, root: &Path) -> Checked {
             Judgement::Unjudged => checked.unjudged += 1,
             Judgement::Departs => {
                 checked.compared += 1;
-                let expected = described_adopted(key, &rule.expectation, captured, adopted);
+                let (expected, adopted) = expected_of(key, &rule.expectation, captured, adopted);
                 let departure = Departure::new(key, expected, actual, &rule.name, rule.source.clone());
                 checked.findings.push(Departure {
+                    adopted,
                     severity: rule.severity,
                     declared_commit: rule.commit.clone(),
                     ..departure
@@ -176,22 +192,22 @@ fn check(rules: &[Rule], past: &Past, root: &Path) -> Checked {
 
 fn text(checked: &Checked) -> String {
     let mut text = String::new();
-    for Departure { key, expected, actual, rule, declared_by, declared_commit, .. } in &checked.findings {
-        let actual = actual.as_ref().map_or("absent", Value::as_str);
+    for Departure { key, expected, adopted, actual, rule, declared_by, declared_commit, .. } in
+        &checked.findings
+    {
+        let (actual, expected) = (value(actual.as_ref()), in_words(expected, adopted.as_ref()));
         let place = place(declared_by, declared_commit.as_ref());
-        text.push_str(&format!("{key} is {actual}, expected {expected} (rule {rule}, {place})\n"));
+        text.push_str(&clean(&format!("{key} is {actual}, expected {expected} (rule {rule}, {place})")));
+        text.push('\n');
     }
-    for Unreadable { error, .. } in &checked.unreadable {
-        text.push_str(&format!("{error}\n"));
-    }
-    text.push_str(&format!(
-        "{}: {} compared, {} findings, {} not judged\n",
-        checked.status.as_str(),
-        checked.compared,
-        checked.findings.len(),
-        checked.unjudged
-    ));
+    text.push_str(&unreadable(&checked.unreadable));
+    text.push_str(&format!("{}\n", checked.summary()));
     text
+}
+
+/// The keys that cannot be read, a line each.
+pub(super) fn unreadable(unreadable: &[Unreadable]) -> String {
+    unreadable.iter().map(|Unreadable { error, .. }| cleaned(error) + "\n").collect()
 }
 
 #[cfg(test)]
@@ -213,8 +229,28 @@ mod tests {
         insta::assert_snapshot!(checked("61"), @"SYNCED: 1 compared, 0 findings, 0 not judged");
         insta::assert_snapshot!(checked("62"), @"
         vm.swappiness is 61, expected 62, adopted (rule a, driftd.yaml:4)
-        OUT_OF_SYNC: 1 compared, 1 findings, 0 not judged
+        OUT_OF_SYNC: 1 compared, 1 finding, 0 not judged
         ");
+    }
+
+    #[test]
+    fn what_would_move_the_cursor_is_an_escape_and_nothing_is_a_word() {
+        let root =
+            host(&[("proc/sys/kernel/hostname", "a\u{1b}[31mb\n"), ("proc/sys/kernel/domainname", "\n")]);
+        let rule = |name, key, expected| format!("  {name}:\n    keys: {key}\n    expect: {expected}\n");
+        let rules = [
+            rule("a", "kernel.hostname", "\"\\e[1mc\""),
+            rule("b", "kernel.domainname", "x"),
+            rule("c", "kernel.hostname", "\"\""),
+        ];
+        let rules = format!("drift_rules:\n{}", rules.concat());
+        let config = config::parse("\u{1b}d.yaml", &rules).unwrap();
+        insta::assert_snapshot!(text(&check(&config.rules, &Past::default(), root.path())), @r#"
+        kernel.hostname is a\u{1b}[31mb, expected \u{1b}[1mc (rule a, \u{1b}d.yaml:4)
+        kernel.domainname is empty, expected x (rule b, \u{1b}d.yaml:7)
+        kernel.hostname is a\u{1b}[31mb, expected empty (rule c, \u{1b}d.yaml:10)
+        OUT_OF_SYNC: 3 compared, 3 findings, 0 not judged
+        "#);
     }
 
     #[test]
@@ -225,7 +261,7 @@ mod tests {
         let config = config::parse("driftd.yaml", rules).unwrap();
         insta::assert_snapshot!(text(&check(&config.rules, &Past::default(), root.path())), @"
         vm.swappiness is 61, expected 10 (rule a, driftd.yaml:4)
-        OUT_OF_SYNC: 1 compared, 1 findings, 2 not judged
+        OUT_OF_SYNC: 1 compared, 1 finding, 2 not judged
         ");
     }
 }

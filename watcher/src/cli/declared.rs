@@ -9,16 +9,16 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::{
-    check::{Checked, Departure, Unreadable},
-    exit,
+    check::{Checked, Departure, Unreadable, unreadable},
+    counted, exit, or_empty,
 };
 use crate::{
-    alerts::Output,
+    alerts::{Output, clean, value},
     declared::{Conflict, Declaration, Kind, NotUnderstood, Request},
     judge::{Judgement, described, expected, judge},
     kernel::Reader,
-    model::{IfAbsent, Key, Source, Value},
-    sources::{self, Loaded, SourceError},
+    model::{IfAbsent, Key, Source},
+    sources::{self, Loaded},
 };
 
 /// The arguments of a check against files.
@@ -30,10 +30,10 @@ pub(super) struct Arguments {
     declared: Option<Vec<PathBuf>>,
     /// What the files are [default: by their names: `*.yaml` and `*.yml` are declared, `tuned*.conf` is tuned, all else
     /// sysctl.d]
-    #[arg(long, value_enum, value_name = "KIND", requires = "declared")]
+    #[arg(long, value_enum, value_name = "KIND", requires = "declared", conflicts_with = "config")]
     source: Option<SourceKind>,
     /// The root of the host that is looked at [default: /]
-    #[arg(long, value_name = "DIR", requires = "declared")]
+    #[arg(long, value_name = "DIR", requires = "declared", conflicts_with = "config")]
     root: Option<PathBuf>,
 }
 
@@ -129,11 +129,11 @@ pub(super) fn run(arguments: &Arguments, output: Output, mut out: impl Write) ->
     let root = arguments.root.as_deref().unwrap_or(Path::new("/"));
     let loaded = match sources::load(&requests, root) {
         Ok(loaded) => loaded,
-        Err(SourceError::Problems(problems)) => {
-            eprintln!("{}", problems.render(io::stderr().is_terminal()));
+        Err(errors) if errors.are_mistakes() => {
+            eprintln!("{}", errors.render(io::stderr().is_terminal()));
             return Ok(exit::USAGE);
         }
-        Err(error) => return Err(error.into()),
+        Err(errors) => return Err(errors.into()),
     };
     let checked = check(loaded, root);
     match output {
@@ -181,34 +181,30 @@ fn check(loaded: Loaded, root: &Path) -> CheckedFiles {
 fn text(found: &CheckedFiles) -> String {
     let CheckedFiles { checked, conflicts, not_understood } = found;
     let mut text = String::new();
+    let mut say = |line: String| {
+        text.push_str(&clean(&line));
+        text.push('\n');
+    };
     for Departure { key, expected, actual, declared_by, .. } in &checked.findings {
-        let actual = actual.as_ref().map_or("absent", Value::as_str);
-        text.push_str(&format!("{key} is {actual}, expected {expected} ({declared_by})\n"));
+        let (actual, expected) = (value(actual.as_ref()), or_empty(expected));
+        say(format!("{key} is {actual}, expected {expected} ({declared_by})"));
     }
-    for Unreadable { error, .. } in &checked.unreadable {
-        text.push_str(&format!("{error}\n"));
-    }
+    unreadable(&checked.unreadable).lines().for_each(|line| say(line.to_owned()));
     for Disagreement { key, declared, against } in conflicts {
-        let against: Vec<String> =
-            against.iter().map(|said| format!("{} ({})", said.expected, said.declared_by)).collect();
-        text.push_str(&format!(
-            "{key} is declared {} ({}) and before that {}: the last holds\n",
-            declared.expected,
-            declared.declared_by,
+        let said = |said: &Said| format!("{} ({})", or_empty(&said.expected), said.declared_by);
+        let against: Vec<String> = against.iter().map(said).collect();
+        say(format!(
+            "{key} is declared {} and before that {}: the last holds",
+            said(declared),
             against.join(", ")
         ));
     }
-    for line in not_understood {
-        text.push_str(&format!("{line}\n"));
-    }
-    text.push_str(&format!(
-        "{}: {} compared, {} findings, {} not judged, {} conflicts, {} lines not understood\n",
-        checked.status.as_str(),
-        checked.compared,
-        checked.findings.len(),
-        checked.unjudged,
-        conflicts.len(),
-        not_understood.len()
+    not_understood.iter().for_each(|line| say(line.to_string()));
+    say(format!(
+        "{}, {}, {}",
+        checked.summary(),
+        counted(conflicts.len(), "conflict", "conflicts"),
+        counted(not_understood.len(), "line not understood", "lines not understood")
     ));
     text
 }
@@ -242,7 +238,10 @@ mod tests {
         check_arguments("check --declared --source procps", Some(&[Request::Host(Applier::Procps)]));
         check_arguments("check --declared --source tuned", None);
         check_arguments("check --source tuned", None);
-        check_arguments("check --config y --declared a", None);
+        for line in ["--declared a", "--root /r", "--source procps", "--root /r --source tuned"] {
+            check_arguments(&format!("check --config y {line}"), None);
+        }
+        check_arguments("check --root /r", None);
         check_arguments(
             "check --declared a.conf b.yaml t/tuned.conf --root /r",
             Some(&[
@@ -267,7 +266,8 @@ mod tests {
                 "vm.swappiness = 10\nvm.swappiness\nnet.ipv4.conf.*.rp_filter = 1\n-kernel.absent = 1\n\
                  net.ipv6.conf.all.stable_secret = ::1\nkernel.absent2 = 1\n",
             ),
-            ("b.yaml", "vm.swappiness: 30\nvm.max_map_count: 65530\n"),
+            ("proc/sys/kernel/hostname", "\n"),
+            ("b.yaml", "vm.swappiness: 30\nvm.max_map_count: 65530\nkernel.hostname: \"\\e[1mb\"\n"),
         ]);
         let requests = ["a.conf", "b.yaml"]
             .map(|name| Request::File { kind: kind_of(name.as_ref()), path: root.path().join(name) });
@@ -275,12 +275,13 @@ mod tests {
         let shown = |text: String| text.replace(&format!("{}/", root.path().display()), "");
         insta::assert_snapshot!(shown(text(&checked)), @r"
         kernel.absent2 is absent, expected 1 (a.conf:6)
+        kernel.hostname is empty, expected \u{1b}[1mb (b.yaml:3)
         net.ipv4.conf.eth0.rp_filter is 2, expected 1 (a.conf:3)
         net.ipv6.conf.all.stable_secret is (secret), expected (secret) (a.conf:5)
         vm.swappiness is 61, expected 30 (b.yaml:1)
         vm.swappiness is declared 30 (b.yaml:1) and before that 10 (a.conf:1): the last holds
         a.conf:2: `vm.swappiness` is not understood: wanted `key = value`
-        OUT_OF_SYNC: 6 compared, 4 findings, 1 not judged, 1 conflicts, 1 lines not understood
+        OUT_OF_SYNC: 7 compared, 5 findings, 1 not judged, 1 conflict, 1 line not understood
         ");
         let json: serde_json::Value =
             serde_json::from_str(&shown(serde_json::to_string(&checked).unwrap())).unwrap();

@@ -147,9 +147,9 @@ fn text(detail: &Detail, screen: Screen) -> String {
         VerdictStatus::OutOfSync => Tone::Bad,
     };
     let verdict = format!(
-        "{}, {} keys, {}, at {}",
+        "{}, {}, {}, at {}",
         judged.verdict.status.as_str(),
-        judged.verdict.keys,
+        counted(judged.verdict.keys, "key", "keys"),
         counted(judged.verdict.findings.len(), "finding open", "findings open"),
         seconds(judged.time)
     );

@@ -49,6 +49,9 @@ pub fn run(
     // Before the entries are, for the same reason: what comes in between is among them, or after this one.
     filter.after = Some(reader.last_number()?);
     let mut rows = reader.newest(&Filter { after: None, ..filter.clone() }, last)?;
+    if rows.is_empty() && !follow && output == Output::Text {
+        writeln!(out, "nothing that is recorded is what was asked for")?;
+    }
     loop {
         while let Some(newest) = rows.last() {
             filter.after = filter.after.max(Some(newest.number));

@@ -6,18 +6,17 @@ use std::{
     sync::Arc,
 };
 
-use jiff::Timestamp;
 use serde::Serialize;
 
-use super::exit;
+use super::{exit, or_empty, seconds};
 use crate::{
-    alerts::{Output, clean, line},
+    alerts::{Output, clean, line, value},
     config::Config,
     declared::{Committed, Declaration, inline},
-    judge::{Judgement, described, described_adopted, judge_adopted, settled},
+    judge::{Judgement, described, judge_adopted, settled},
     kernel::Reader,
-    model::{Finding, IfAbsent, Key, Kind, Revision, Rule, Source, Value},
-    sources::{Declared, Repositories, SourceError, Wanted},
+    model::{Cause, Expectation, Finding, IfAbsent, Key, Kind, Revision, Rule, Source, Value},
+    sources::{Declared, Repositories, SourceErrors, Wanted},
     store::{self, Filter, Row},
 };
 
@@ -53,6 +52,9 @@ struct Said {
 struct Judged {
     rule: Arc<str>,
     expected: String,
+    /// The live value that was adopted, where one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adopted: Option<Value>,
     declared_by: Source,
     /// The commit of its file, or that it came with.
     declared_commit: Option<Revision>,
@@ -62,7 +64,7 @@ struct Judged {
 /// Explains a key, and says whether it is as declared.
 pub(super) fn run(mut config: Config, key: &Key, output: Output, mut out: impl Write) -> anyhow::Result<u8> {
     let wanted = Arc::new(Wanted::take(&mut config));
-    let Some(mut declared) = read(&wanted, &config.state)? else { return Ok(exit::USAGE) };
+    let Some((mut declared, _)) = read(&wanted, &config.state)? else { return Ok(exit::USAGE) };
     let store = store::Reader::open(&config.state)?;
     declared.then(delivered(&config, store.as_ref())?);
     let explained = explain(key, &declared, store.as_ref(), Path::new("/"))?;
@@ -74,37 +76,35 @@ pub(super) fn run(mut config: Config, key: &Key, output: Output, mut out: impl W
     Ok(if departs { exit::DRIFT } else { exit::IN_SYNC })
 }
 
-/// What is declared; `None` where a file of values has mistakes, and every one was shown.
-pub(super) fn read(wanted: &Arc<Wanted>, state: &Path) -> anyhow::Result<Option<Declared>> {
-    let declared =
-        committed(wanted, state)?.and_then(|committed| Declared::read(wanted, &committed, Path::new("/")));
-    match declared {
-        Ok(declared) => Ok(Some(declared)),
-        Err(SourceError::Problems(problems)) => {
-            eprintln!("{}", problems.render(std::io::stderr().is_terminal()));
+/// What is declared, and what of it stands in repositories; `None` where files of values have mistakes, and every one was
+/// shown.
+pub(super) fn read(wanted: &Arc<Wanted>, state: &Path) -> anyhow::Result<Option<(Declared, Vec<Committed>)>> {
+    let (committed, amiss) = committed(wanted, state)?;
+    match amiss.or(Declared::read(wanted, &committed, Path::new("/"))) {
+        Ok(declared) => Ok(Some((declared, committed))),
+        Err(errors) if errors.are_mistakes() => {
+            eprintln!("{}", errors.render(std::io::stderr().is_terminal()));
             Ok(None)
         }
-        Err(error) => Err(error.into()),
+        Err(errors) => Err(errors.into()),
     }
 }
 
-/// What repositories declare: what the daemon took last, or else what their heads do.
-pub(super) fn committed(
-    wanted: &Wanted,
-    state: &Path,
-) -> std::io::Result<Result<Vec<Committed>, SourceError>> {
-    let mut committed = Vec::new();
+/// What repositories declare, what the daemon took last, or else what their heads do; nothing of one that cannot be read, and
+/// why those cannot.
+fn committed(wanted: &Wanted, state: &Path) -> std::io::Result<(Vec<Committed>, SourceErrors)> {
+    let (mut committed, mut amiss) = (Vec::new(), SourceErrors::default());
     if wanted.repositories().next().is_none() {
-        return Ok(Ok(committed));
+        return Ok((committed, amiss));
     }
     let (runtime, repositories) = (super::runtime()?, Repositories::new(state));
     for git in wanted.repositories() {
-        match runtime.block_on(repositories.read_known(git)) {
-            Ok(read) => committed.push(read),
-            Err(error) => return Ok(Err(error)),
-        }
+        committed.push(runtime.block_on(repositories.read_known(git)).unwrap_or_else(|error| {
+            amiss.push(error);
+            Committed::default()
+        }));
     }
-    Ok(Ok(committed))
+    Ok((committed, amiss))
 }
 
 /// What came with deployments in force, where the configuration lets a sender say it.
@@ -150,9 +150,11 @@ fn explain(
                     judge_adopted(key, &expectation, captured, adopted, actual.as_ref())
                 }
             };
+            let (expected, adopted) = expected_of(key, &rule.expectation, captured, adopted);
             Judged {
                 rule: rule.name.clone(),
-                expected: described_adopted(key, &rule.expectation, captured, adopted),
+                expected,
+                adopted,
                 declared_by: rule.source.clone(),
                 declared_commit: rule.commit.clone(),
                 in_sync: match judgement {
@@ -182,6 +184,31 @@ fn explain(
     })
 }
 
+/// What is expected of a key, and the live value that was adopted: where one value is expected, that is the one. Of a secret
+/// nothing is shown.
+pub(super) fn expected_of(
+    key: &Key,
+    expectation: &Expectation,
+    captured: Option<&Value>,
+    adopted: Option<&Value>,
+) -> (String, Option<Value>) {
+    let adopted = adopted.map(|value| if key.is_secret() { Value::secret() } else { value.clone() });
+    let expected = match &adopted {
+        Some(value) if expectation.is_one_value() => value.to_string(),
+        _ => described(key, expectation, captured),
+    };
+    (expected, adopted)
+}
+
+/// The same as a person reads it.
+pub(super) fn in_words(expected: &str, adopted: Option<&Value>) -> String {
+    match adopted {
+        None => or_empty(expected).to_owned(),
+        Some(adopted) if adopted.as_str() == expected => format!("{}, adopted", or_empty(expected)),
+        Some(adopted) => format!("{}, adopted, or {}", value(Some(adopted)), or_empty(expected)),
+    }
+}
+
 /// Where something is declared, as a person reads it.
 pub(super) fn place(source: &Source, commit: Option<&Revision>) -> String {
     match commit {
@@ -192,37 +219,41 @@ pub(super) fn place(source: &Source, commit: Option<&Revision>) -> String {
 
 fn text(explained: &Explained) -> String {
     let Explained { key, actual, declared, judged, findings, last_change } = explained;
-    let mut text = format!("{key} is {}\n", actual.as_ref().map_or("absent", Value::as_str));
+    let mut text = String::new();
+    let mut say = |line: String| {
+        text.push_str(&clean(&line));
+        text.push('\n');
+    };
+    say(format!("{key} is {}", value(actual.as_ref())));
     for Said { expected, declared_by, declared_commit, overridden } in declared {
         let how = if *overridden { ", overridden" } else { "" };
-        text.push_str(&format!(
-            "  declared: {expected} ({}){how}\n",
-            place(declared_by, declared_commit.as_ref())
-        ));
+        let (expected, place) = (or_empty(expected), place(declared_by, declared_commit.as_ref()));
+        say(format!("  declared: {expected} ({place}){how}"));
     }
-    for Judged { rule, expected, declared_by, declared_commit, in_sync } in judged {
+    for Judged { rule, expected, adopted, declared_by, declared_commit, in_sync } in judged {
         let how = match in_sync {
             Some(true) => "in sync",
             Some(false) => "departs",
             None => "not judged",
         };
-        text.push_str(&format!(
-            "  rule {rule}: {expected} ({}), {how}\n",
-            place(declared_by, declared_commit.as_ref())
-        ));
+        let expected = in_words(expected, adopted.as_ref());
+        let place = place(declared_by, declared_commit.as_ref());
+        say(format!("  rule {rule}: {expected} ({place}), {how}"));
     }
     if judged.is_empty() {
-        text.push_str("  nothing declares it\n");
+        say("  nothing declares it".into());
     }
-    for finding in findings {
-        let since: Timestamp = finding.opened;
-        let since = since.strftime("%FT%TZ");
-        let detail = finding.detail.as_ref().map_or(String::new(), |detail| format!(": {}", clean(detail)));
-        text.push_str(&format!("  finding: since {since}, {}{detail}\n", finding.cause.as_str()));
+    for Finding { rule, opened, cause, detail, .. } in findings {
+        let cause = match cause {
+            Cause::Unknown => "cause unknown",
+            cause => cause.as_str(),
+        };
+        let detail = detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
+        say(format!("  finding: of rule {rule}, since {}, {cause}{detail}", seconds(*opened)));
     }
     match last_change {
-        Some(row) => text.push_str(&format!("  last: {}\n", line(row, Output::Text))),
-        None => text.push_str("  last: no change was recorded\n"),
+        Some(row) => say(format!("  last: {}", line(row, Output::Text))),
+        None => say("  last: no change was recorded".into()),
     }
     text
 }
@@ -270,6 +301,54 @@ mod tests {
         "#);
     }
 
+    /// What is explained of a key that is adopted, with a finding, as text and as JSON.
+    fn explained(actual: &str, expectation: &Expectation, adopted: &str) -> [String; 2] {
+        let key: Key = "kernel.hostname".parse().unwrap();
+        let (expected, adopted) =
+            expected_of(&key, expectation, None, Some(&Value::canonical(&key, adopted)));
+        let finding = r#"{"finding":"f","state":"opened","key":"kernel.hostname","rule":"name","severity":"critical",
+            "expected":"a","actual":"b","previous":null,"requested":null,"commit":null,"declared_commit":null,
+            "declared_by":{"file":"f","line":7},"cause":"unknown","writer":null,"seen_by":"sweep","deployment":null,
+            "opened":"2026-08-01T10:20:00.5Z","healed":null}"#;
+        let declared_by = Source { file: "f".into(), line: 7 };
+        let explained = Explained {
+            actual: Some(Value::canonical(&key, actual)),
+            key,
+            declared: Vec::new(),
+            judged: vec![Judged {
+                rule: "name".into(),
+                expected,
+                adopted,
+                declared_by,
+                declared_commit: None,
+                in_sync: Some(true),
+            }],
+            findings: vec![serde_json::from_str(finding).unwrap()],
+            last_change: None,
+        };
+        [text(&explained), serde_json::to_string(&explained.judged).unwrap()]
+    }
+
+    #[test]
+    fn what_is_adopted_is_told_beside_what_is_expected_and_a_finding_with_its_rule() {
+        let [text, json] = explained("a\u{1b}[2J", &Expectation::Equal("c".into()), "a\u{1b}[2J");
+        insta::assert_snapshot!(text, @r#"
+        kernel.hostname is a\u{1b}[2J
+          rule name: a\u{1b}[2J, adopted (f:7), in sync
+          finding: of rule name, since 2026-08-01T10:20:00Z, cause unknown
+          last: no change was recorded
+        "#);
+        insta::assert_snapshot!(json, @r#"[{"rule":"name","expected":"a\u001b[2J","adopted":"a\u001b[2J","declared_by":{"file":"f","line":7},"declared_commit":null,"in_sync":true}]"#);
+        let [text, json] = explained("", &Expectation::OneOf(vec!["c".into(), "d".into()]), "");
+        insta::assert_snapshot!(text, @r#"
+        kernel.hostname is empty
+          rule name: empty, adopted, or one of c, d (f:7), in sync
+          finding: of rule name, since 2026-08-01T10:20:00Z, cause unknown
+          last: no change was recorded
+        "#);
+        insta::assert_snapshot!(json, @r#"[{"rule":"name","expected":"one of c, d","adopted":"","declared_by":{"file":"f","line":7},"declared_commit":null,"in_sync":true}]"#);
+    }
+
     #[test]
     fn an_open_finding_says_what_its_value_does_not() {
         let finding = serde_json::json!({
@@ -290,7 +369,7 @@ mod tests {
         insta::assert_snapshot!(text(&explained), @r"
         vm.swappiness is 61
           nothing declares it
-          finding: since 2026-08-01T10:20:00Z, fight: a writes 61, and b\u{1b} writes 10
+          finding: of rule r, since 2026-08-01T10:20:00Z, fight: a writes 61, and b\u{1b} writes 10
           last: no change was recorded
         ");
     }

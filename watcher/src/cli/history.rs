@@ -7,7 +7,7 @@ use super::{
     screen::{Screen, Tone},
 };
 use crate::{
-    alerts::{Output, line, value},
+    alerts::{Output, clean, line, value},
     model::{Entry, FindingState, Healing, Key, Kind, Outcome, What, Writer},
     store::{Filter, Reader, Row},
 };
@@ -27,7 +27,7 @@ pub fn run(
     let rows = rows(store, key, last)?;
     match output {
         Output::Json => rows.iter().try_for_each(|row| writeln!(out, "{}", line(row, output)))?,
-        Output::Text if rows.is_empty() => writeln!(out, "{key}: nothing is recorded")?,
+        Output::Text if rows.is_empty() => writeln!(out, "{}: nothing is recorded", clean(&key.to_string()))?,
         Output::Text => write!(out, "{}", table(&rows, screen))?,
     }
     Ok(exit::IN_SYNC)

@@ -9,6 +9,7 @@ mod declared;
 mod deployments;
 mod doctor;
 mod events;
+mod examples;
 mod explain;
 mod export;
 mod history;
@@ -36,20 +37,21 @@ use tracing::Level;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::{
-    arguments::{AdoptFormat, Alerts, Arguments, Audit, Command, ConfigCommand, ConfigFile, Webhook},
+    arguments::{AdoptFormat, Alerts, Arguments, Audit, Command, ConfigCommand, ConfigFile, Webhook, Which},
     screen::Screen,
 };
 use crate::{
+    alerts::clean,
     config::{self, Config},
     daemon,
-    store::Reader,
+    store::{Filter, Reader},
 };
 
 /// Exit codes of every command.
 pub mod exit {
-    /// What was asked for was done; for `check` and `status`: all that is declared is in force.
+    /// What was asked for was done; for `check`, `status` and `explain`: all that is declared is in force.
     pub const IN_SYNC: u8 = 0;
-    /// For `check` and `status`: something that is declared is not in force.
+    /// For `check`, `status` and `explain`: something that is declared is not in force.
     pub const DRIFT: u8 = 1;
     /// The arguments or the configuration are wrong.
     pub const USAGE: u8 = 2;
@@ -67,7 +69,7 @@ pub fn main() -> ExitCode {
         if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
             return exit::IN_SYNC;
         }
-        eprintln!("error: {}", words(&error));
+        eprintln!("error: {}", cleaned(&words(&error)));
         exit::UNREACHABLE
     }))
 }
@@ -125,27 +127,31 @@ fn run(command: Command) -> anyhow::Result<u8> {
             runtime()?.block_on(status::run(&socket, format.into(), Screen::stdout(), io::stdout()))
         }
         Command::Events { config, which, follow, last, format } => {
-            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            let asked = events::Asked { filter: which.into(), last, follow };
-            events::run(&config.state, asked, format.into(), Screen::stdout(), io::stdout().lock())
+            let Some(filter) = filter(which) else { return Ok(exit::USAGE) };
+            let Some(state) = state(&config) else { return Ok(exit::USAGE) };
+            let asked = events::Asked { filter, last, follow };
+            events::run(&state, asked, format.into(), Screen::stdout(), io::stdout().lock())
         }
         Command::History { config, key, last, format } => {
-            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            let store = store(&config.state)?;
+            let Some(state) = state(&config) else { return Ok(exit::USAGE) };
+            let store = store(&state)?;
             history::run(&store, &key, last, format.into(), Screen::stdout(), io::stdout().lock())
         }
         Command::Deployments { config, begins, last, format } => {
-            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            let (store, begins) = (store(&config.state)?, begins.as_deref());
+            let Some(state) = state(&config) else { return Ok(exit::USAGE) };
+            let (store, begins) = (store(&state)?, begins.as_deref());
             deployments::run(&store, begins, last, format.into(), Screen::stdout(), io::stdout().lock())
         }
         Command::Alerts { command: Alerts::Retry { config, sink } } => {
             let Some(socket) = socket(&config) else { return Ok(exit::USAGE) };
-            runtime()?.block_on(alerts::retry(&socket, sink.as_deref(), io::stdout()))
+            let file = config.path();
+            let retried = alerts::retry(&socket, sink.as_deref(), file.as_deref(), io::stdout());
+            runtime()?.block_on(retried)
         }
         Command::Audit { command: Audit::Export { config, which } } => {
-            let Some(config) = load(&config) else { return Ok(exit::USAGE) };
-            export::run(&store(&config.state)?, which.into(), BufWriter::new(io::stdout().lock()))
+            let Some(filter) = filter(which) else { return Ok(exit::USAGE) };
+            let Some(state) = state(&config) else { return Ok(exit::USAGE) };
+            export::run(&store(&state)?, filter, BufWriter::new(io::stdout().lock()))
         }
         Command::Completions { shell } => {
             // Into memory first: it panics where a reader goes away.
@@ -154,7 +160,7 @@ fn run(command: Command) -> anyhow::Result<u8> {
             io::stdout().lock().write_all(&text)?;
             Ok(exit::IN_SYNC)
         }
-        Command::Init { config, options } => init::run(&config.wanted(), &options, io::stdout().lock()),
+        Command::Init { config, options } => init::run(&config, &options, io::stdout().lock()),
         Command::Hub { config } => {
             let config = ConfigFile { config: Some(config) };
             let Some(config) = load(&config) else { return Ok(exit::USAGE) };
@@ -182,7 +188,7 @@ fn load(file: &ConfigFile) -> Option<Config> {
             None
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", cleaned(&error.to_string()));
             None
         }
     }
@@ -192,7 +198,24 @@ fn load(file: &ConfigFile) -> Option<Config> {
 /// is when the daemon is asked.
 fn socket(file: &ConfigFile) -> Option<PathBuf> {
     let Some(path) = file.path() else { return Some(config::without_file().socket) };
-    config::socket_of(&path).inspect_err(|error| eprintln!("error: {error}")).ok()
+    shown(config::socket_of(&path))
+}
+
+/// Where the store is; `None` where the file cannot be read, and that was shown. What was recorded can be looked at whatever
+/// mistakes the file has by now: that is when it is asked for.
+fn state(file: &ConfigFile) -> Option<PathBuf> {
+    let Some(path) = file.path() else { return Some(config::without_file().state) };
+    shown(config::state_of(&path))
+}
+
+/// What was read; `None` where it could not be, and that was shown.
+fn shown(read: Result<PathBuf, config::ConfigError>) -> Option<PathBuf> {
+    read.inspect_err(|error| eprintln!("error: {}", cleaned(&error.to_string()))).ok()
+}
+
+/// The filter that is asked for; `None` where nothing can pass it, and that was shown.
+fn filter(which: Which) -> Option<Filter> {
+    which.filter().inspect_err(|why| eprintln!("error: {why}")).ok()
 }
 
 /// The store, for reading.
@@ -203,6 +226,16 @@ fn store(state: &Path) -> anyhow::Result<Reader> {
             state.display()
         )
     })
+}
+
+/// A text of several lines, each without characters that could move the cursor.
+fn cleaned(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
+}
+
+/// A text in a sentence, where there is nothing in it to be seen.
+fn or_empty(text: &str) -> &str {
+    if text.is_empty() { "empty" } else { text }
 }
 
 /// How many of something there are.

@@ -2,8 +2,11 @@
 
 use std::{fmt::Write as _, io::Write, path::Path};
 
+use jiff::Timestamp;
+use unicode_width::UnicodeWidthStr;
+
 use super::{
-    counted, exit,
+    counted, exit, or_empty,
     screen::{Screen, Tone},
     seconds,
 };
@@ -16,12 +19,15 @@ use crate::{
 /// How many findings are shown; what is more is counted, so that all fits one screen.
 const FINDINGS: usize = 10;
 
+/// How many lines of one trouble are shown, for the same reason: as many as two mistakes in a file have.
+const LINES: usize = 16;
+
 /// Asks the daemon on its socket, and shows what it says.
 pub async fn run(socket: &Path, output: Output, screen: Screen, mut out: impl Write) -> anyhow::Result<u8> {
     let status = fetch_status(socket).await?;
     match output {
         Output::Json => writeln!(out, "{}", serde_json::to_string(&status)?)?,
-        Output::Text => write!(out, "{}", text(&status, screen))?,
+        Output::Text => write!(out, "{}", text(&status, screen, Timestamp::now()))?,
     }
     Ok(match status.status {
         VerdictStatus::Synced => exit::IN_SYNC,
@@ -29,7 +35,7 @@ pub async fn run(socket: &Path, output: Output, screen: Screen, mut out: impl Wr
     })
 }
 
-fn text(status: &Status, screen: Screen) -> String {
+fn text(status: &Status, screen: Screen, now: Timestamp) -> String {
     let Status { watching, since, findings, deployment, window, .. } = status;
     let tone = match status.status {
         VerdictStatus::Synced => Tone::Good,
@@ -41,7 +47,14 @@ fn text(status: &Status, screen: Screen) -> String {
     let mut troubles = String::new();
     let broken = status.broken.as_ref().map(|why| format!("what is declared stays as it was: {why}"));
     for trouble in status.unrecorded.iter().chain(&broken).chain(&status.blind) {
-        let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, trouble));
+        let lines: Vec<&str> = trouble.lines().collect();
+        for line in lines.iter().take(LINES) {
+            let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, &clean(line)));
+        }
+        if let Some(more) = lines.len().checked_sub(LINES).filter(|more| *more > 0) {
+            let more = format!("and {more} more lines: `driftd config check`, or `--format json`, has all");
+            let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, &more));
+        }
     }
     for sink in &status.sinks {
         let _ = writeln!(troubles, "{}", screen.paint(Tone::Odd, &clean(&standing(sink))));
@@ -56,7 +69,7 @@ fn text(status: &Status, screen: Screen) -> String {
     text.push_str(&indented(&troubles));
     if !findings.is_empty() {
         text.push('\n');
-        text.push_str(&table(findings, screen));
+        text.push_str(&table(findings, screen, now));
     }
     for (finding, detail) in
         findings.iter().take(FINDINGS).filter_map(|finding| Some((finding, finding.detail.as_ref()?)))
@@ -86,14 +99,14 @@ fn text(status: &Status, screen: Screen) -> String {
     if let Some(window) = window {
         fact("being deployed", &named(window));
     }
-    let pressure = watching.pressure.as_ref().map_or(String::new(), |how| format!(", pressure by {how}"));
-    let since = seconds(*since);
-    fact(
-        "watching",
-        &format!("sysctls by {}, MTUs by {}{pressure}, since {since}", watching.sysctl, watching.link),
-    );
+    let by = |how: &str| if how == "swept" { how.to_owned() } else { format!("by {how}") };
+    let pressure = watching.pressure.as_ref().map_or(String::new(), |how| format!(", pressure {}", by(how)));
+    let (sysctls, mtus, since) = (by(&watching.sysctl), by(&watching.link), seconds(*since));
+    // What else there is, /sys, /proc/meminfo, processes, has nobody who would tell of it.
+    let watched = format!("sysctls {sysctls}, MTUs {mtus}{pressure}, all else swept, since {since}");
+    fact("watching", &clean(&watched));
     for line in watching.reasons.iter().flat_map(|reason| reason.lines()) {
-        fact("", line);
+        fact("", &clean(line));
     }
     fact("last sweep", &status.last_sweep.map_or("not yet".into(), seconds));
     fact("missed", &counted(status.losses as usize, "time since then", "times since then"));
@@ -116,7 +129,29 @@ fn standing(sink: &SinkStanding) -> String {
     format!("{waiting} for `{sink}`{given_up}{why}")
 }
 
-fn table(findings: &[Finding], screen: Screen) -> String {
+/// The findings. Where the screen is too narrow for all of it, it is told how old they are: a time that is cut says nothing.
+fn table(findings: &[Finding], screen: Screen, now: Timestamp) -> String {
+    let whole = rows(findings, Screen::default(), "SINCE", seconds);
+    match screen.width {
+        Some(width) if whole.lines().any(|line| line.width() > width) => {
+            rows(findings, screen, "FOR", |opened| age(opened, now))
+        }
+        _ => rows(findings, screen, "SINCE", seconds),
+    }
+}
+
+/// How long ago something was, in its two largest units.
+fn age(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(then).as_secs().max(0);
+    match (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m"),
+        (0, hours, minutes) => format!("{hours}h{minutes}m"),
+        (days, hours, _) => format!("{days}d{hours}h"),
+    }
+}
+
+fn rows(findings: &[Finding], screen: Screen, head: &str, time: impl Fn(Timestamp) -> String) -> String {
     let cells = |finding: &Finding| {
         let by =
             finding.writer.as_ref().map_or("unattributed".into(), |w| format!("{} (pid {})", w.comm, w.pid));
@@ -127,8 +162,8 @@ fn table(findings: &[Finding], screen: Screen) -> String {
         let cells = [
             finding.key.to_string(),
             value(finding.actual.as_ref()).to_owned(),
-            finding.expected.clone(),
-            seconds(finding.opened),
+            or_empty(&finding.expected).to_owned(),
+            time(finding.opened),
             by,
             finding.commit.as_ref().map_or("-", |commit| commit.short()).into(),
             finding.declared_by.to_string(),
@@ -136,7 +171,7 @@ fn table(findings: &[Finding], screen: Screen) -> String {
         (tone, cells)
     };
     let rows: Vec<_> = findings.iter().take(FINDINGS).map(cells).collect();
-    screen.table(["KEY", "VALUE", "EXPECTED", "SINCE", "BY", "UNDER", "DECLARED BY"], &rows)
+    screen.table(["KEY", "VALUE", "EXPECTED", head, "BY", "UNDER", "DECLARED BY"], &rows)
 }
 
 /// Each line two columns further in.
@@ -156,9 +191,8 @@ mod tests {
         insta::assert_snapshot!(standing(&sink(0, 2, why)), @"0 messages wait for `pager`, 2 given up (`driftd alerts retry pager` sends them again): answered 500");
     }
 
-    #[test]
-    fn the_state_fits_one_screen() {
-        let status: Status = serde_json::from_str(
+    fn status() -> Status {
+        serde_json::from_str(
             r#"{"watching":{"version":"0.1.0","sysctl":"cgroup","link":"netlink","pressure":"psi","reasons":["no kprobes: none\nhint: x"],
             "keys":6,"webhook":null},"since":"2026-08-01T10:00:00.5Z","status":"OUT_OF_SYNC","deployment":{
             "deployment":"d1","commit":"a1b2c3","app":"web","environment":null,"status":"finished","undated":false},
@@ -169,8 +203,62 @@ mod tests {
             "detail":"a write of vm.other sets it too"}],
             "last_sweep":"2026-08-01T10:19:00Z","losses":0,"undeclared":3,"foreign":0}"#,
         )
-        .unwrap();
-        insta::assert_snapshot!(text(&status, Screen::default()), @r#"
+        .unwrap()
+    }
+
+    /// What is shown on a screen of so many columns, half past two.
+    fn shown(status: &Status, width: Option<usize>) -> String {
+        text(status, Screen { width, colour: false }, "2026-08-01T14:30:00Z".parse().unwrap())
+    }
+
+    #[track_caller]
+    fn check_age(then: &str, wanted: &str) {
+        let now = "2026-08-01T14:30:00Z".parse().unwrap();
+        assert_eq!(age(then.parse().unwrap(), now), wanted);
+    }
+
+    #[test]
+    fn an_age_is_short_whatever_it_is() {
+        check_age("2026-08-01T15:00:00Z", "0s");
+        check_age("2026-08-01T14:29:01Z", "59s");
+        check_age("2026-08-01T14:00:30Z", "29m");
+        check_age("2026-08-01T10:20:00Z", "4h10m");
+        check_age("2026-07-20T10:20:00Z", "12d4h");
+    }
+
+    #[test]
+    fn on_a_narrow_screen_it_is_told_how_old_a_finding_is() {
+        let table = |width| {
+            let shown = shown(&status(), width);
+            shown.lines().skip(2).take(2).map(|line| line.to_owned() + "\n").collect::<String>()
+        };
+        assert_eq!(table(Some(92)), table(None));
+        insta::assert_snapshot!(table(Some(80)), @r#"
+        KEY            VALUE  EXPECTED  FOR    BY            UNDER   DECLARED BY
+        vm.swappiness  61     10        4h10m  unattributed  a1b2c3  driftd.yaml:7
+        "#);
+        insta::assert_snapshot!(table(Some(60)), @r#"
+        KEY            VALUE  EXPECT…  FOR    BY      UNDER   DECLA…
+        vm.swappiness  61     10       4h10m  unatt…  a1b2c3  drift…
+        "#);
+    }
+
+    #[test]
+    fn what_is_broken_moves_no_cursor_and_fits_the_screen() {
+        let broken = (0..20).map(|line| format!("found `a\u{1b}[2Jb` {line}\n")).collect::<String>();
+        let shown = shown(&Status { broken: Some(broken), ..status() }, None);
+        let troubles: Vec<&str> = shown.lines().take_while(|line| !line.is_empty()).collect();
+        assert_eq!(troubles.len(), 1 + LINES + 1, "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+        assert_eq!(
+            troubles.last(),
+            Some(&"  and 4 more lines: `driftd config check`, or `--format json`, has all")
+        );
+    }
+
+    #[test]
+    fn the_state_fits_one_screen() {
+        insta::assert_snapshot!(shown(&status(), None), @r#"
         OUT_OF_SYNC: 1 finding open, 6 keys watched
 
         KEY            VALUE  EXPECTED  SINCE                 BY            UNDER   DECLARED BY
@@ -178,12 +266,16 @@ mod tests {
         vm.swappiness (rule swappiness), changed after the deploy: a write of vm.other sets it too
 
         in force       a1b2c3 of web (d1)
-        watching       sysctls by cgroup, MTUs by netlink, pressure by psi, since 2026-08-01T10:00:00Z
+        watching       sysctls by cgroup, MTUs by netlink, pressure by psi, all else swept, since 2026-08-01T10:00:00Z
                        no kprobes: none
                        hint: x
         last sweep     2026-08-01T10:19:00Z
         missed         0 times since then
         other writes   3 of other keys, 0 of other namespaces
         "#);
+        let mut swept = status();
+        (swept.watching.sysctl, swept.watching.link) = ("swept".into(), "swept".into());
+        let watching = "watching       sysctls swept, MTUs swept, pressure by psi, all else swept, since";
+        assert!(shown(&swept, None).contains(watching));
     }
 }

@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 use tempfile::TempDir;
 
-use super::*;
+use super::{arguments::CONFIG, *};
 use crate::{
     alerts::Output,
     model::{Entry, Expected, Key, Kind, Snapshot, Source},
@@ -219,6 +219,101 @@ fn without_a_store_the_cure_is_said() {
     "#);
 }
 
+#[test]
+fn a_store_that_cannot_be_looked_into_is_an_error_with_the_cure_of_who_reads() {
+    let state = tempfile::tempdir().unwrap();
+    std::fs::write(state.path().join("file"), "").unwrap();
+    let error = words(&store(&state.path().join("file")).err().unwrap());
+    assert_snapshot!(error.replace(&state.path().display().to_string(), "STATE"), @r#"
+    `STATE/file` cannot be looked into: Not a directory (os error 20)
+    hint: run as root, or as the user that driftd runs as
+    "#);
+}
+
+#[test]
+fn where_no_entry_is_what_was_asked_for_it_is_said() {
+    let state = day();
+    let events = |output| {
+        let filter = Filter { commit: Some("zz".into()), ..Filter::default() };
+        let asked = events::Asked { filter, last: 9, follow: false };
+        written(|out| events::run(state.path(), asked, output, WIDE, out))
+    };
+    assert_eq!(events(Output::Text), "nothing that is recorded is what was asked for\n");
+    assert_eq!(events(Output::Json), "");
+}
+
+#[test]
+fn a_time_that_ends_before_it_begins_is_refused() {
+    let filter = |arguments: &str| {
+        let parsed = Arguments::try_parse_from(format!("driftd events {arguments}").split(' ')).unwrap();
+        let Command::Events { which, .. } = parsed.command else { panic!() };
+        which.filter()
+    };
+    assert!(filter("--since 2h --until 1h").is_ok());
+    assert_snapshot!(filter("--since 1h --until 2h").unwrap_err(), @r#"
+    `--until` is not after `--since`, so that nothing can be between them
+    hint: `2h` is two hours ago, and comes before `1h`
+    "#);
+}
+
+#[test]
+fn what_moves_the_cursor_is_an_escape_in_every_line_of_an_error() {
+    assert_eq!(cleaned("a\u{1b}[2J\nhint: b\u{9b}"), "a\\u{1b}[2J\nhint: b\\u{9b}");
+}
+
+#[test]
+fn a_configuration_is_known_by_its_whole_path() {
+    let path = |named: &str| ConfigFile { config: Some(named.into()) }.path();
+    assert_eq!(path("a/t.yaml"), Some(std::env::current_dir().unwrap().join("a/t.yaml")));
+    assert_eq!(path("/a/t.yaml"), Some("/a/t.yaml".into()));
+}
+
+/// Every command that does something, by its words.
+fn commands(of: &clap::Command, words: &str) -> Vec<(String, clap::Command)> {
+    let within = of.get_subcommands().flat_map(|command| {
+        let words = format!("{words} {}", command.get_name());
+        match command.has_subcommands() {
+            true => commands(command, &words),
+            false => vec![(words, command.clone())],
+        }
+    });
+    within.collect()
+}
+
+/// The arguments of an example, as a shell would split what stands before its comment and what the shell does with it.
+fn arguments(example: &str) -> Vec<String> {
+    let ours = ["   ", " | ", " > ", " < "].iter().fold(example, |text, end| text.split(end).next().unwrap());
+    let pieces = ours.split('"').enumerate();
+    let words = pieces.flat_map(|(number, piece)| match number % 2 {
+        0 => piece.split_whitespace().map(str::to_owned).collect(),
+        _ => vec![piece.to_owned()],
+    });
+    words.collect()
+}
+
+#[test]
+fn every_command_shows_examples_and_takes_them() {
+    for (words, command) in commands(&Arguments::command(), "driftd") {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  driftd ")).collect();
+        assert!(help.starts_with("Examples:\n") && !examples.is_empty(), "{words}: {help}");
+        for example in examples {
+            let example = format!("driftd {example}");
+            assert!(example.starts_with(&words), "{words}: {example}");
+            let parsed = Arguments::try_parse_from(arguments(&example));
+            assert!(parsed.is_ok(), "{example}: {:?}", parsed.err().map(|error| error.to_string()));
+        }
+    }
+}
+
+#[test]
+fn what_init_makes_where_nothing_is_said_is_named() {
+    let init = commands(&Arguments::command(), "").into_iter().find(|(words, _)| words == " init").unwrap().1;
+    let help = init.clone().render_long_help().to_string();
+    assert!(help.contains("The configuration that is made") && help.contains(CONFIG), "{help}");
+    assert!(!help.contains("where there is one"), "{help}");
+}
+
 /// What clap says to arguments.
 #[track_caller]
 fn check_arguments(arguments: &str, good: bool) {
@@ -248,6 +343,10 @@ fn arguments_are_checked_before_anything_is_opened() {
     check_arguments("events --kind nonsense", false);
     check_arguments("events --key nonsense", false);
     check_arguments("history", false);
+    check_arguments("adopt vm.swappiness", true);
+    check_arguments("adopt vm.swappiness --format patch", true);
+    check_arguments("adopt vm.swappiness --accept", true);
+    check_arguments("adopt vm.swappiness --accept --format patch", false);
     check_arguments("audit export --since 2026-08-01T10:00", true);
     for shell in ["bash", "zsh", "fish"] {
         check_arguments(&format!("completions {shell}"), true);

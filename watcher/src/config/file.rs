@@ -143,14 +143,32 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// # Errors
 /// The file cannot be read, is too large or is no text.
 pub fn socket_of(path: &Path) -> Result<PathBuf, ConfigError> {
+    Ok(field_of(path, "socket", socket)?.unwrap_or_else(|| Config::default().socket))
+}
+
+/// Where the store of a file is, whatever mistakes there are in it by now. Where the file does not say it, at the usual place.
+///
+/// # Errors
+/// As [`socket_of`].
+pub fn state_of(path: &Path) -> Result<PathBuf, ConfigError> {
+    let state = |entry: &Entry, problems: &mut Problems| scalar::path(&entry.value, problems);
+    Ok(field_of(path, "state", state)?.unwrap_or_else(|| Config::default().state))
+}
+
+/// One field of a file, whatever mistakes there are in the others.
+fn field_of(
+    path: &Path,
+    name: &str,
+    field: impl Fn(&Entry, &mut Problems) -> Option<PathBuf>,
+) -> Result<Option<PathBuf>, ConfigError> {
     let (text, _owned) = read(path)?;
     let mut unasked = Problems::new(&path.display().to_string(), &text);
     let entries = match node::parse(&text, &mut unasked).map(|node| node.tree) {
         Some(Tree::Map(entries)) => entries,
         _ => Vec::new(),
     };
-    let said = entries.iter().find(|entry| &*entry.name.text == "socket");
-    Ok(said.and_then(|entry| socket(entry, &mut unasked)).unwrap_or_else(|| Config::default().socket))
+    let said = entries.iter().find(|entry| &*entry.name.text == name);
+    Ok(said.and_then(|entry| field(entry, &mut unasked)))
 }
 
 /// The text of a file, and whether nobody but its owner may write to it.

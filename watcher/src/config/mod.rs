@@ -1,7 +1,7 @@
 //! The configuration file: text in, checked [`Config`] out, or every mistake at once, each with its place.
 //!
 //! Nothing here opens a path that the file names, asks a clock or looks at the host: [`parse`] is pure, and
-//! [`load`] and [`socket_of`] read the one file and no other. What a key or an expectation is, `model` says.
+//! [`load`], [`socket_of`] and [`state_of`] read the one file and no other. What a key or an expectation is, `model` says.
 //!
 //! The way of a text: `node` turns YAML into a tree that keeps the place of everything, and knows no field;
 //! `file`, `webhook`, `http`, `alerts`, `hub`, `sender` and `rules` walk the tree, take what they know and push a `problem` for what they
@@ -37,7 +37,7 @@ pub use alerts::{
 };
 pub use callers::Callers;
 pub use declared::declared;
-pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse, socket_of, without_file};
+pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse, socket_of, state_of, without_file};
 pub use http::Http;
 pub use hub::Hub;
 pub use problem::{Problem, Problems, Span};

@@ -25,7 +25,7 @@ use crate::{
     http::Posted,
     kernel,
     model::{Announcement, Deployment, Phase, Revision},
-    sources::{At, Declared, Repositories, SourceError, Wanted},
+    sources::{At, Declared, Repositories, SourceErrors, Wanted},
     watch::{Arrival, InForce, Reread},
 };
 
@@ -147,17 +147,12 @@ impl Baseline {
     /// What the sources say now, with the deployment that is announced.
     async fn sources(&mut self, wanted: &Arc<Wanted>, announced: Option<&Announcement>) -> Reread {
         let before = self.amiss.take();
-        let read = match self.committed(wanted, announced).await {
-            Ok(committed) => {
-                let mut read = put_together(wanted, &committed).await;
-                if let Ok(declared) = &mut read {
-                    declared.broken.clone_from(&self.mistaken);
-                    self.keep_in_mind(wanted, announced, committed);
-                }
-                read
-            }
-            Err(error) => Err(words(&error)),
-        };
+        let (committed, amiss) = committed(wanted, &self.repositories, &self.in_force, announced).await;
+        let mut read = put_together(wanted, &committed, amiss).await;
+        if let Ok(declared) = &mut read {
+            declared.broken.clone_from(&self.mistaken);
+            self.keep_in_mind(wanted, announced, committed);
+        }
         if read.is_ok() && announced.is_some() {
             // The message may be refused, or a retry, and what was read for it is not taken then: the next reading that
             // nobody asked for is.
@@ -183,18 +178,6 @@ impl Baseline {
         };
         let read = wanted.repositories().zip(committed);
         self.read = read.map(|(git, committed)| (git.clone(), asked(git), committed)).collect();
-    }
-
-    async fn committed(
-        &self,
-        wanted: &Wanted,
-        announced: Option<&Announcement>,
-    ) -> Result<Vec<Committed>, SourceError> {
-        let mut committed = Vec::new();
-        for git in wanted.repositories() {
-            committed.push(self.repositories.read(git, asked(git, &self.in_force, announced)).await?);
-        }
-        Ok(committed)
     }
 
     /// What the configuration and the sources say now.
@@ -240,6 +223,26 @@ fn asked<'a>(git: &Git, in_force: &'a [Deployment], announced: Option<&'a Announ
     }
 }
 
+/// What repositories declare, nothing of one that cannot be read, and why those cannot.
+async fn committed(
+    wanted: &Wanted,
+    repositories: &Repositories,
+    in_force: &[Deployment],
+    announced: Option<&Announcement>,
+) -> (Vec<Committed>, SourceErrors) {
+    let (mut committed, mut amiss) = (Vec::new(), SourceErrors::default());
+    for git in wanted.repositories() {
+        committed.push(match repositories.read(git, asked(git, in_force, announced)).await {
+            Ok(read) => read,
+            Err(error) => {
+                amiss.push(error);
+                Committed::default()
+            }
+        });
+    }
+    (committed, amiss)
+}
+
 /// Reads everything that is wanted of this host, at the start. Where a repository is what cannot be read, or has mistakes, that is
 /// no reason to be blind: what was taken of it last counts, or nothing of it, and [`Declared::broken`] says why.
 ///
@@ -250,56 +253,56 @@ pub async fn start(
     repositories: &Repositories,
     in_force: &[Deployment],
 ) -> Result<Box<Declared>, String> {
-    let mut committed = Vec::new();
-    let mut amiss = None;
-    for git in wanted.repositories() {
-        match repositories.read(git, asked(git, in_force, None)).await {
-            Ok(read) => committed.push(read),
-            Err(error) => {
-                amiss = Some(words(&error));
-                break;
-            }
-        }
-    }
-    let why = match amiss {
-        Some(why) => why,
-        None => match put_together(wanted, &committed).await {
-            Ok(declared) => {
-                for (git, committed) in wanted.repositories().zip(&committed) {
-                    if let Some(commit) = &committed.commit {
-                        repositories.take(git, commit).await;
-                    }
+    let (committed, amiss) = committed(wanted, repositories, in_force, None).await;
+    let why = match put_together(wanted, &committed, amiss).await {
+        Ok(declared) => {
+            for (git, committed) in wanted.repositories().zip(&committed) {
+                if let Some(commit) = &committed.commit {
+                    repositories.take(git, commit).await;
                 }
-                return Ok(declared);
             }
-            Err(why) => why,
-        },
+            return Ok(declared);
+        }
+        Err(why) => why,
     };
     let mut taken = Vec::new();
     for git in wanted.repositories() {
         taken.push(repositories.read_kept(git).await.unwrap_or_default());
     }
-    let mut declared = match put_together(wanted, &taken).await {
+    let none = SourceErrors::default;
+    let mut declared = match put_together(wanted, &taken, none()).await {
         Ok(declared) => declared,
-        // Where it is not the repositories, this fails too.
-        Err(_) => put_together(wanted, &[]).await?,
+        // Where it is not the repositories, or not they alone, this fails too: all that is wrong is what is told then.
+        Err(_) => put_together(wanted, &[], none()).await.map_err(|_| why.clone())?,
     };
     tracing::error!("not all that should be declared is: {why}");
     declared.broken = Some(why);
     Ok(declared)
 }
 
-async fn put_together(wanted: &Arc<Wanted>, committed: &[Committed]) -> Result<Box<Declared>, String> {
+/// What is declared altogether, where nothing was amiss with the repositories; else all that is wrong with those and the
+/// files.
+async fn put_together(
+    wanted: &Arc<Wanted>,
+    committed: &[Committed],
+    amiss: SourceErrors,
+) -> Result<Box<Declared>, String> {
     let (wanted, committed) = (wanted.clone(), committed.to_vec());
-    within(move || read(&wanted, &committed)).await
+    let read = move || amiss.or(Declared::read(&wanted, &committed, Path::new("/")));
+    within(move || read().map(Box::new).map_err(|errors| words(&errors))).await
 }
 
-fn read(wanted: &Arc<Wanted>, committed: &[Committed]) -> Result<Box<Declared>, String> {
-    Declared::read(wanted, committed, Path::new("/")).map(Box::new).map_err(|error| words(&error))
-}
+/// The most mistakes of which a status and each verdict bear the words.
+const MOST_TOLD: usize = 50;
 
 fn words(error: &dyn std::error::Error) -> String {
-    error.to_string().trim_end().to_owned()
+    let text = error.to_string();
+    let paragraphs: Vec<&str> = text.trim_end().split("\n\n").collect();
+    let mut told = paragraphs.get(..MOST_TOLD).unwrap_or(&paragraphs).join("\n\n");
+    if paragraphs.len() > MOST_TOLD {
+        told.push_str("\n\nand more\nhint: `driftd config check` says all of it");
+    }
+    told
 }
 
 /// Runs what reads files, for no longer than a moment.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeSet, path::Path, sync::Arc};
 
 use super::{
-    SourceError,
+    SourceErrors,
     load::{Read, read},
 };
 use crate::{
@@ -97,8 +97,12 @@ impl Declared {
     /// for each of [`Wanted::repositories`].
     ///
     /// # Errors
-    /// A source cannot be read, or has mistakes.
-    pub fn read(wanted: &Arc<Wanted>, committed: &[Committed], root: &Path) -> Result<Declared, SourceError> {
+    /// Sources cannot be read, or have mistakes: all of them.
+    pub fn read(
+        wanted: &Arc<Wanted>,
+        committed: &[Committed],
+        root: &Path,
+    ) -> Result<Declared, SourceErrors> {
         let mut read = read(&wanted.requests, committed, root)?;
         read.refuse_barred_patterns(root)?;
         read.then(&wanted.lines);

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, path::Path, sync::Arc};
 
 use super::{
-    GitError, SourceError,
+    GitError, SourceError, SourceErrors,
     file::{self, MOST_BYTES, Root},
     matching::Matching,
     profiles,
@@ -45,7 +45,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// As [`read`] and [`Read::resolve`].
-pub fn load(requests: &[Request], root: &Path) -> Result<Loaded, SourceError> {
+pub fn load(requests: &[Request], root: &Path) -> Result<Loaded, SourceErrors> {
     let mut read = read(requests, &[], root)?;
     let not_understood = std::mem::take(&mut read.not_understood);
     Ok(Loaded { baseline: read.resolve(&mut Interfaces::new(root))?, not_understood })
@@ -58,24 +58,29 @@ pub fn load(requests: &[Request], root: &Path) -> Result<Loaded, SourceError> {
 /// key that one of them names is matched by no pattern of another.
 ///
 /// # Errors
-/// A source cannot be read, is no file or too large; a profile is not found; YAML has mistakes.
-pub fn read(requests: &[Request], committed: &[Committed], root: &Path) -> Result<Read, SourceError> {
+/// A source cannot be read, is no file or too large; a profile is not found; YAML has mistakes: all of that at once.
+pub fn read(requests: &[Request], committed: &[Committed], root: &Path) -> Result<Read, SourceErrors> {
     let root = Root::open(root)?;
-    let (mut read, mut committed) = (Read::default(), committed.iter());
+    let (mut read, mut committed, mut amiss) = (Read::default(), committed.iter(), SourceErrors::default());
     let together =
         |a: &Request, b: &Request| kind(a) == kind(b) && kind(a).is_some_and(|kind| kind.applier().is_some());
     for requests in requests.chunk_by(together) {
         if let [Request::Git(git)] = requests {
-            committed.next().map_or(Ok(()), |committed| read.take_committed(git, committed))?;
+            if let Some(committed) = committed.next() {
+                read.take_committed(git, committed, &mut amiss);
+            }
             continue;
         }
         let mut parsed = Parsed::default();
         for request in requests {
-            parsed.extend(parse(request, &root)?);
+            match parse(request, &root) {
+                Ok(said) => parsed.extend(said),
+                Err(errors) => amiss.extend(errors),
+            }
         }
         read.take(requests.first().and_then(kind).unwrap_or(Kind::SysctlD), parsed);
     }
-    Ok(read)
+    amiss.or(Ok(read))
 }
 
 impl Read {
@@ -85,25 +90,30 @@ impl Read {
     }
 
     /// Takes up what a repository declares. It says values, and those alone that it may say.
-    fn take_committed(&mut self, git: &Git, committed: &Committed) -> Result<(), SourceError> {
+    fn take_committed(&mut self, git: &Git, committed: &Committed, amiss: &mut SourceErrors) {
         let from: Arc<str> = format!("git:{}", git.repository).into();
         let together = |a: &CommittedFile, b: &CommittedFile| a.kind == b.kind && a.kind.applier().is_some();
         let mut taken = 0;
         for files in committed.files.chunk_by(together) {
             let mut parsed = Parsed::default();
             for CommittedFile { path, kind, text } in files {
-                parsed.extend(match kind {
+                let said = match kind {
                     Kind::SysctlD => sysctl::parse(Applier::Systemd, &from, path, text),
                     Kind::Procps => sysctl::parse(Applier::Procps, &from, path, text),
                     Kind::Tuned => profiles::alone(&from, path, text),
-                    Kind::Declared => {
-                        Parsed { lines: config::declared(&from, path, text)?, not_understood: Vec::new() }
-                    }
-                });
+                    Kind::Declared => match config::declared(&from, path, text) {
+                        Ok(lines) => Parsed { lines, not_understood: Vec::new() },
+                        Err(problems) => {
+                            amiss.push(problems.into());
+                            continue;
+                        }
+                    },
+                };
+                parsed.extend(said);
                 // Each costs memory, and each key a reading.
                 if parsed.lines.len() + parsed.not_understood.len() + taken > MOST_LINES {
                     let (path, most) = (path.to_string(), MOST_LINES as u64);
-                    return Err(SourceError::TooLarge { path, most, of: "lines with those before" });
+                    return amiss.push(SourceError::TooLarge { path, most, of: "lines with those before" });
                 }
             }
             taken += parsed.lines.len() + parsed.not_understood.len();
@@ -114,12 +124,11 @@ impl Read {
                 {
                     let commit = line.commit.as_ref().map_or("", Revision::short).to_owned();
                     let what = format!("{key}, which {},", barred.as_str());
-                    return Err(GitError::Forbidden { what, place: line.source.to_string(), commit }.into());
+                    amiss.push(GitError::Forbidden { what, place: line.source.to_string(), commit }.into());
                 }
             }
             self.take(files.first().map_or(Kind::Declared, |file| file.kind), parsed);
         }
-        Ok(())
     }
 
     /// Refuses a pattern of a repository that means keys, and none that the repository may declare. One that means others too
@@ -206,7 +215,7 @@ fn kind(request: &Request) -> Option<Kind> {
     }
 }
 
-pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceError> {
+pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceErrors> {
     match request {
         // Read by a program, and not here.
         Request::Git(_) => Ok(Parsed::default()),
@@ -226,9 +235,10 @@ pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceErro
                 Kind::Procps => {
                     Ok(sysctl::parse(Applier::Procps, &file, &file, &file::read(path, MOST_BYTES)?))
                 }
-                Kind::Tuned => profiles::load(path, &file, root),
+                Kind::Tuned => Ok(profiles::load(path, &file, root)?),
                 Kind::Declared => {
-                    let lines = config::declared(&file, &file, &file::read(path, MOST_BYTES)?)?;
+                    let text = file::read(path, MOST_BYTES)?;
+                    let lines = config::declared(&file, &file, &text).map_err(SourceError::from)?;
                     Ok(Parsed { lines, not_understood: Vec::new() })
                 }
             }
@@ -237,7 +247,7 @@ pub(super) fn parse(request: &Request, root: &Root) -> Result<Parsed, SourceErro
 }
 
 /// The sysctl.d directories of a tree.
-pub(super) fn host(applier: Applier, root: &Root) -> Result<Parsed, SourceError> {
+pub(super) fn host(applier: Applier, root: &Root) -> Result<Parsed, SourceErrors> {
     let mut directories = Vec::new();
     for path in SYSCTL_DIRECTORIES {
         if let Some(names) = root.names(path)? {
@@ -250,7 +260,7 @@ pub(super) fn host(applier: Applier, root: &Root) -> Result<Parsed, SourceError>
         Applier::Systemd => "sysctl.d".into(),
         Applier::Procps => "sysctl --system".into(),
     };
-    let mut parsed = Parsed::default();
+    let (mut parsed, mut amiss) = (Parsed::default(), SourceErrors::default());
     for path in sysctl_order(applier, &directories) {
         let file: Arc<str> = root.shown(&path).into();
         match root.read(&path, MOST_BYTES) {
@@ -262,8 +272,8 @@ pub(super) fn host(applier: Applier, root: &Root) -> Result<Parsed, SourceError>
                 let source = crate::model::Source { file, line: 1 };
                 parsed.not_understood.push(NotUnderstood::new(source, "", "it is a directory"));
             }
-            Err(error) => return Err(error),
+            Err(error) => amiss.push(error),
         }
     }
-    Ok(parsed)
+    amiss.or(Ok(parsed))
 }

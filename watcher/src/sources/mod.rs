@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod baselines;
 mod declared;
+mod errors;
 #[cfg(test)]
 mod examples;
 mod file;
@@ -17,6 +18,7 @@ mod profiles;
 mod tests;
 
 pub use declared::{Declared, Wanted};
+pub use errors::SourceErrors;
 pub use file::SourceError;
 pub use git::{At, GitError, Repositories};
 pub use load::{Loaded, load};

@@ -202,6 +202,46 @@ fn what_is_no_source_gets_a_clear_error_quickly() {
 }
 
 #[test]
+fn every_source_that_is_wrong_is_told_at_once() {
+    let root = host(&[
+        ("etc/sysctl.d/10-a.conf", "vm.swappiness = 1\n"),
+        ("a.yaml", "vm.swappiness: {a: 1}\nvm.swap: [1]\n"),
+    ]);
+    for name in ["etc/sysctl.d/20-b.conf", "etc/sysctl.d/30-c.conf"] {
+        rustix::fs::mkfifoat(rustix::fs::CWD, root.path().join(name), 0o600.into()).unwrap();
+    }
+    let file = |kind, path: &str| Request::File { kind, path: path.into() };
+    let (mut requests, mut committed) =
+        committed("f.conf", Kind::SysctlD, "kernel.core_pattern = |/a\nkernel.modprobe = /b\n");
+    let broken = CommittedFile { path: "g.yaml".into(), kind: Kind::Declared, text: "vm.swap: [1]\n".into() };
+    committed[0].files.push(broken);
+    requests.extend([
+        file(Kind::Tuned, "no-such-profile"),
+        file(Kind::Declared, "/no/such.yaml"),
+        Request::Host(Applier::Systemd),
+        file(Kind::Declared, &root.path().join("a.yaml").display().to_string()),
+    ]);
+    let told = read(&requests, &committed, root.path()).unwrap_err().to_string();
+    let told = told.replace(&root.path().display().to_string(), "ROOT");
+    let titles: Vec<&str> = told
+        .lines()
+        .filter(|line| ["found", "cannot", "error"].iter().any(|begins| line.starts_with(begins)))
+        .collect();
+    insta::assert_snapshot!(titles.join("\n"), @r#"
+    found kernel.core_pattern, which names a program, at f.conf:1 of commit a1b2c3d4a1b2: a repository may not declare that
+    found kernel.modprobe, which names a program, at f.conf:2 of commit a1b2c3d4a1b2: a repository may not declare that
+    error: found a list, wanted one value, as in `"4096 131072 6291456"`
+    found no profile `no-such-profile` in `/etc/tuned/profiles`, `/etc/tuned`, `/usr/lib/tuned/profiles`, `/usr/lib/tuned`
+    cannot read `/no/such.yaml`: No such file or directory (os error 2)
+    found a FIFO, a socket or a device at `/etc/sysctl.d/20-b.conf`, wanted a file
+    found a FIFO, a socket or a device at `/etc/sysctl.d/30-c.conf`, wanted a file
+    error: found a map, wanted one value, as in `"4096 131072 6291456"`
+    error: found a list, wanted one value, as in `"4096 131072 6291456"`
+    "#);
+    assert_eq!(told.matches("hint: name a file, or remove it").count(), 2, "{told}");
+}
+
+#[test]
 fn a_fifo_among_the_files_of_a_host_is_an_error_that_names_it() {
     let root = host(&[("etc/sysctl.d/10-a.conf", "vm.swappiness = 1\n")]);
     rustix::fs::mkfifoat(rustix::fs::CWD, root.path().join("etc/sysctl.d/20-b.conf"), 0o600.into()).unwrap();

@@ -49,6 +49,14 @@ pub enum StoreError {
         /// Why.
         error: io::Error,
     },
+    /// The directory is not for this user to look into, or is none.
+    #[error("`{path}` cannot be looked into: {error}\nhint: run as root, or as the user that driftd runs as")]
+    Unreadable {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Somebody else may put things into the directory.
     #[error(
         "`{path}` belongs to another user, or others may write to it, and is no place for the store\n\
@@ -122,6 +130,7 @@ impl StoreError {
             StoreError::Row { .. } | StoreError::Damaged { .. } => true,
             StoreError::Database { error, .. } => is_damage(error),
             StoreError::Directory { .. }
+            | StoreError::Unreadable { .. }
             | StoreError::Shared { .. }
             | StoreError::Locked { .. }
             | StoreError::Newer { .. }
@@ -203,7 +212,7 @@ pub(super) fn lock(state: &Path) -> Result<File, StoreError> {
 pub fn open_read_only(state: &Path) -> Result<Option<Connection>, StoreError> {
     let path = file(state);
     let there = path.try_exists();
-    if !there.map_err(|error| StoreError::Directory { path: state.to_owned(), error })? {
+    if !there.map_err(|error| StoreError::Unreadable { path: state.to_owned(), error })? {
         return Ok(None);
     }
     // SQLite makes the shared memory of the WAL even for a reader, so that read-only is said to the connection.

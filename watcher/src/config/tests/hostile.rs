@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::{
-    super::{Config, MAX_FILE, Problems, load, parse, socket_of},
+    super::{Config, MAX_FILE, Problems, load, parse, socket_of, state_of},
     good,
 };
 
@@ -102,7 +102,7 @@ fn what_a_file_says_does_nothing_to_a_terminal() {
 }
 
 #[test]
-fn where_the_daemon_answers_is_known_whatever_else_is_wrong() {
+fn where_the_daemon_answers_and_where_its_store_is_are_known_whatever_else_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("driftd.yaml");
     let usual = "/run/driftd/driftd.sock";
@@ -116,6 +116,9 @@ fn where_the_daemon_answers_is_known_whatever_else_is_wrong() {
     ] {
         fs::write(&file, text).unwrap();
         assert_eq!(socket_of(&file).unwrap().to_str(), Some(wanted), "{text}");
+        fs::write(&file, text.replace("socket", "state")).unwrap();
+        let wanted = if wanted == usual { "/var/lib/driftd" } else { wanted };
+        assert_eq!(state_of(&file).unwrap().to_str(), Some(wanted), "{text}");
     }
     assert!(socket_of(&directory.path().join("none")).is_err());
 }

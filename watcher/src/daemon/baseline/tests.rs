@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use tempfile::TempDir;
 
 use super::*;
-use crate::declared::{Repository, Request};
+use crate::declared::{Kind, Repository, Request};
 
 /// A directory with a repository `infra` whose one commit declares `vm.swappiness`, and what reads it.
 fn bench(amiss: Option<&str>) -> (TempDir, Arc<Wanted>, Baseline) {
@@ -81,6 +81,31 @@ async fn is_kept(taken: bool) -> bool {
 async fn a_commit_is_kept_in_mind_where_the_loop_took_it_alone() {
     assert!(is_kept(true).await);
     assert!(!is_kept(false).await);
+}
+
+#[tokio::test]
+async fn repositories_and_files_that_are_wrong_are_told_together() {
+    let (dir, wanted, mut baseline) = bench(None);
+    let git = |name: &str| Request::Git(Arc::new(Git::of(Repository::Local(dir.path().join(name)))));
+    let mut requests: Vec<Request> =
+        wanted.repositories().map(|git| Request::Git(Arc::new(git.clone()))).collect();
+    let file = Request::File { kind: Kind::Declared, path: "/no/such.yaml".into() };
+    requests.extend([git("none1"), git("none2"), file]);
+    let wanted = Arc::new(Wanted::new(Vec::new(), requests, Vec::new()));
+    let why = baseline.sources(&wanted, None).await.unwrap_err();
+    for named in ["none1", "none2", "/no/such.yaml"] {
+        assert!(why.contains(&format!("{named}`")), "{named}: {why}");
+    }
+    let at_start = start(&wanted, &baseline.repositories, &[]).await.unwrap_err();
+    assert_eq!(at_start, why, "a file that cannot be read is no reason to start without the rest");
+}
+
+#[test]
+fn what_a_verdict_bears_of_very_many_mistakes_says_that_there_are_more() {
+    let many = std::io::Error::other(vec!["found a\nhint: b"; 80].join("\n\n"));
+    let told = words(&many);
+    assert_eq!(told.matches("found a").count(), MOST_TOLD);
+    assert!(told.ends_with("\n\nand more\nhint: `driftd config check` says all of it"), "{told}");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 //!
 //! Nothing here is believed: the sender is authentic, and what it says is its own word.
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,7 +41,6 @@ pub struct Report {
 
 /// A file that departed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(expecting = "an object with a `name`")]
 pub struct File {
     /// Its name.
     pub name: String,
@@ -60,16 +61,9 @@ pub enum Wrong {
     /// It is something other than an object; the parser alone would take an array for one.
     #[error("the body is not the gitops-status JSON: wanted an object; docs/hub.md shows it")]
     NotAnObject,
-    /// A name is empty, too long, or would do something to a terminal.
-    #[error("`{field}` is `{}`, wanted {wanted}", excerpt(.found))]
-    Text {
-        /// The field.
-        field: &'static str,
-        /// What it says.
-        found: String,
-        /// What it should say.
-        wanted: &'static str,
-    },
+    /// Fields are not there, or are not what they should be: all of them at once.
+    #[error("{0}; docs/hub.md shows the gitops-status JSON")]
+    Fields(Mistakes),
     /// It is ahead of our time.
     #[error("`last_check` is {found}, more than five minutes ahead of the time here, {now}")]
     Ahead {
@@ -78,6 +72,45 @@ pub enum Wrong {
         /// What we say.
         now: Timestamp,
     },
+}
+
+/// What is wrong with the fields of a status.
+#[derive(Debug, Default)]
+pub struct Mistakes {
+    told: Vec<String>,
+    untold: usize,
+}
+
+impl Mistakes {
+    /// So many are told: a status may have thousands of files.
+    const MOST_TOLD: usize = 10;
+
+    /// Notes it where a field is not what it should be.
+    fn check(&mut self, field: &str, found: Option<&Value>, wanted: &str, is_right: impl Fn(&Value) -> bool) {
+        let found = match found {
+            Some(value) if is_right(value) => return,
+            _ if self.told.len() == Mistakes::MOST_TOLD => {
+                self.untold += 1;
+                return;
+            }
+            None => "not there".to_owned(),
+            Some(Value::String(text)) => format!("the text `{}`", excerpt(text)),
+            Some(Value::Array(_)) => "an array".to_owned(),
+            Some(Value::Object(_)) => "an object".to_owned(),
+            Some(other) => format!("`{}`", excerpt(&other.to_string())),
+        };
+        self.told.push(format!("`{field}` is {found}, wanted {wanted}"));
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told.join("; "))?;
+        if self.untold > 0 {
+            write!(f, "; and {} more", self.untold)?;
+        }
+        Ok(())
+    }
 }
 
 impl Report {
@@ -92,31 +125,17 @@ impl Report {
         if !body.trim_ascii_start().starts_with(b"{") {
             return Err(Wrong::NotAnObject);
         }
-        let mut report: Report = serde_json::from_slice(body)?;
-        // These two are the hub's own words.
-        report.more.remove("received");
-        report.more.remove("age_seconds");
-        let shown = |text: &str| text.chars().count() <= NAME && !text.chars().any(char::is_control);
-        let check = |field, found: &str, is_right: bool, wanted| match is_right {
-            true => Ok(()),
-            false => Err(Wrong::Text { field, found: found.to_owned(), wanted }),
-        };
-        let Report { server, repo, sync_status, .. } = &report;
-        let name = "a name of 1 to 1024 characters that can be shown";
-        check("server", server, !server.is_empty() && shown(server), name)?;
-        // driftd's own is empty before the first deployment.
-        check("repo", repo, shown(repo), "at most 1024 characters that can be shown")?;
-        for File { name: file, .. } in &report.files {
-            check("files[].name", file, !file.is_empty() && shown(file), name)?;
+        let mut said: Map<String, Value> = serde_json::from_slice(body)?;
+        let mistakes = mistakes(&said);
+        if !mistakes.told.is_empty() {
+            return Err(Wrong::Fields(mistakes));
         }
-        let word = (1..=64).contains(&sync_status.len())
-            && sync_status.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-        check("sync_status", sync_status, word, "`SYNCED`, `OUT_OF_SYNC`, or another word in capitals")?;
-        let wanted = "a time in RFC 3339, such as `2026-01-31T12:00:00Z`";
-        let checked: Result<Timestamp, _> = report.last_check.parse();
-        check("last_check", &report.last_check, checked.is_ok(), wanted)?;
-        match checked {
-            Ok(found) if found.duration_since(now) > AHEAD => Err(Wrong::Ahead { found, now }),
+        // These two are the hub's own words.
+        said.remove("received");
+        said.remove("age_seconds");
+        let report: Report = serde_json::from_value(Value::Object(said))?;
+        match report.checked() {
+            found if found.duration_since(now) > AHEAD => Err(Wrong::Ahead { found, now }),
             _ => Ok(report),
         }
     }
@@ -125,4 +144,40 @@ impl Report {
     pub fn checked(&self) -> Timestamp {
         self.last_check.parse().unwrap_or(Timestamp::MIN)
     }
+}
+
+/// What is wrong with what was said.
+fn mistakes(said: &Map<String, Value>) -> Mistakes {
+    const NAMED: &str = "a name of 1 to 1024 characters that can be shown";
+    let mut mistakes = Mistakes::default();
+    let shown = |text: &str| text.chars().count() <= NAME && !text.chars().any(char::is_control);
+    let text = |is_right: &dyn Fn(&str) -> bool, value: &Value| value.as_str().is_some_and(is_right);
+    let name = |value: &Value| text(&|name| !name.is_empty() && shown(name), value);
+    let is_word = |word: &str| {
+        (1..=64).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+    };
+    let is_time = |time: &str| time.parse::<Timestamp>().is_ok();
+
+    mistakes.check("server", said.get("server"), NAMED, name);
+    // driftd's own is empty before the first deployment.
+    let wanted = "at most 1024 characters that can be shown";
+    mistakes.check("repo", said.get("repo"), wanted, |repo| text(&shown, repo));
+    let wanted = "`SYNCED`, `OUT_OF_SYNC`, or another word in capitals";
+    mistakes.check("sync_status", said.get("sync_status"), wanted, |word| text(&is_word, word));
+    mistakes.check("drift_count", said.get("drift_count"), "a whole number, 0 or more", Value::is_u64);
+    let wanted = "a time in RFC 3339, such as `2026-01-31T12:00:00Z`";
+    mistakes.check("last_check", said.get("last_check"), wanted, |time| text(&is_time, time));
+    mistakes.check("files", said.get("files"), "an array of objects with a `name`", Value::is_array);
+    for (index, file) in said.get("files").and_then(Value::as_array).into_iter().flatten().enumerate() {
+        match file {
+            Value::Object(file) => {
+                mistakes.check(&format!("files[{index}].name"), file.get("name"), NAMED, name);
+            }
+            other => {
+                let wanted = "an object with a `name`";
+                mistakes.check(&format!("files[{index}]"), Some(other), wanted, Value::is_object);
+            }
+        }
+    }
+    mistakes
 }

@@ -175,6 +175,8 @@ async fn what_is_no_status_is_answered_with_what_is_wrong() {
         &good.replace("web-01", "\\u001b[2J"),
         &good.replace("OUT_OF_SYNC", "banana"),
         &good.replace("2026-08-01T10:20:00Z", "yesterday"),
+        r#"{"repo":null,"sync_status":[],"drift_count":1.5,"files":[{},7,{"name":""}],"last_check":{}}"#,
+        &good.replace("net.core.somaxconn\"}", &format!("a\"}}{}", ",7".repeat(20))),
     ] {
         told_all += &format!("{}\n", told(&host.posted(bad).await));
     }
@@ -182,15 +184,17 @@ async fn what_is_no_status_is_answered_with_what_is_wrong() {
     400 {"error":"the body is not the gitops-status JSON: wanted an object; docs/hub.md shows it"}
     400 {"error":"the body is not the gitops-status JSON: wanted an object; docs/hub.md shows it"}
     400 {"error":"the body is not the gitops-status JSON: EOF while parsing an object at line 1 column 1; docs/hub.md shows it"}
-    400 {"error":"the body is not the gitops-status JSON: missing field `repo` at line 1 column 2; docs/hub.md shows it"}
-    400 {"error":"the body is not the gitops-status JSON: invalid type: integer `7`, expected a string at line 1 column 37; docs/hub.md shows it"}
-    400 {"error":"the body is not the gitops-status JSON: invalid value: integer `-1`, expected u64 at line 1 column 89; docs/hub.md shows it"}
-    400 {"error":"the body is not the gitops-status JSON: invalid type: string \"2\", expected u64 at line 1 column 90; docs/hub.md shows it"}
-    400 {"error":"the body is not the gitops-status JSON: invalid type: string \"net.core.somaxconn\", expected an object with a `name` at line 2 column 74; docs/hub.md shows it"}
-    400 {"error":"`server` is ``, wanted a name of 1 to 1024 characters that can be shown"}
-    400 {"error":"`server` is `\\u{1b}[2J`, wanted a name of 1 to 1024 characters that can be shown"}
-    400 {"error":"`sync_status` is `banana`, wanted `SYNCED`, `OUT_OF_SYNC`, or another word in capitals"}
-    400 {"error":"`last_check` is `yesterday`, wanted a time in RFC 3339, such as `2026-01-31T12:00:00Z`"}
+    400 {"error":"`server` is not there, wanted a name of 1 to 1024 characters that can be shown; `repo` is not there, wanted at most 1024 characters that can be shown; `sync_status` is not there, wanted `SYNCED`, `OUT_OF_SYNC`, or another word in capitals; `drift_count` is not there, wanted a whole number, 0 or more; `last_check` is not there, wanted a time in RFC 3339, such as `2026-01-31T12:00:00Z`; `files` is not there, wanted an array of objects with a `name`; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`server` is `7`, wanted a name of 1 to 1024 characters that can be shown; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`drift_count` is `-1`, wanted a whole number, 0 or more; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`drift_count` is the text `2`, wanted a whole number, 0 or more; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`files[1]` is the text `net.core.somaxconn`, wanted an object with a `name`; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`server` is the text ``, wanted a name of 1 to 1024 characters that can be shown; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`server` is the text `\\u{1b}[2J`, wanted a name of 1 to 1024 characters that can be shown; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`sync_status` is the text `banana`, wanted `SYNCED`, `OUT_OF_SYNC`, or another word in capitals; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`last_check` is the text `yesterday`, wanted a time in RFC 3339, such as `2026-01-31T12:00:00Z`; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`server` is not there, wanted a name of 1 to 1024 characters that can be shown; `repo` is `null`, wanted at most 1024 characters that can be shown; `sync_status` is an array, wanted `SYNCED`, `OUT_OF_SYNC`, or another word in capitals; `drift_count` is `1.5`, wanted a whole number, 0 or more; `last_check` is an object, wanted a time in RFC 3339, such as `2026-01-31T12:00:00Z`; `files[0].name` is not there, wanted a name of 1 to 1024 characters that can be shown; `files[1]` is `7`, wanted an object with a `name`; `files[2].name` is the text ``, wanted a name of 1 to 1024 characters that can be shown; docs/hub.md shows the gitops-status JSON"}
+    400 {"error":"`files[2]` is `7`, wanted an object with a `name`; `files[3]` is `7`, wanted an object with a `name`; `files[4]` is `7`, wanted an object with a `name`; `files[5]` is `7`, wanted an object with a `name`; `files[6]` is `7`, wanted an object with a `name`; `files[7]` is `7`, wanted an object with a `name`; `files[8]` is `7`, wanted an object with a `name`; `files[9]` is `7`, wanted an object with a `name`; `files[10]` is `7`, wanted an object with a `name`; `files[11]` is `7`, wanted an object with a `name`; and 10 more; docs/hub.md shows the gitops-status JSON"}
     "#);
     let ahead = told(&host.posted(&body("web-01", &ago(-3600))).await);
     assert!(ahead.starts_with("400 ") && ahead.contains("more than five minutes ahead"), "{ahead}");
