@@ -53,20 +53,28 @@ impl Sink {
         Sink { port, sent }
     }
 
-    /// It has all that was recorded for it, each under one id, which is that of its entry; how many came again.
+    /// It has all that was recorded for it, each under one id, which is that of its entry, or in one burst; how many came again.
     #[track_caller]
     pub fn check(&self, db: &Connection, entries: &BTreeMap<i64, Value>) -> usize {
         let origin: String = db.query_row("SELECT id FROM origin", [], |row| row.get(0)).unwrap();
         let sent = self.sent.lock().unwrap();
-        let ids: BTreeSet<String> = sent.messages.keys().cloned().collect();
+        let (bursts, alone): (Vec<_>, Vec<_>) =
+            sent.messages.iter().partition(|(_, body)| body["type"] == "driftd.burst");
+        let number = |body: &Value, name: &str| body["data"][name].as_i64().unwrap();
+        let told: BTreeSet<i64> = alone.iter().map(|(_, body)| number(body, "entry")).collect();
         let out = |entry: &Value| ["finding", "verdict", "loss"].iter().any(|kind| entry["kind"] == *kind);
-        let wanted = entries.iter().filter(|(_, entry)| out(entry));
-        let wanted: BTreeSet<String> = wanted.map(|(id, _)| format!("msg_{origin}_{id}")).collect();
-        assert_eq!(ids, wanted, "what was recorded for the sink, it has, and nothing else");
-        for (id, body) in &sent.messages {
-            let number = body["data"]["entry"].as_i64().unwrap();
-            assert_eq!(*id, format!("msg_{origin}_{number}"), "{body}");
+        let wanted: BTreeSet<i64> =
+            entries.iter().filter(|(_, entry)| out(entry)).map(|(id, _)| *id).collect();
+        assert!(told.is_subset(&wanted), "what the sink has was recorded for it");
+        for (id, body) in &alone {
+            assert_eq!(**id, format!("msg_{origin}_{}", number(body, "entry")), "{body}");
         }
+        // What did not go alone is in the bursts: as much as they say, and where they say.
+        let together: Vec<i64> = wanted.difference(&told).copied().collect();
+        let said = bursts.iter().map(|(_, body)| number(body, "opened") + number(body, "healed"));
+        assert_eq!(together.len() as i64, said.sum::<i64>(), "what was recorded for the sink, it has");
+        let of = |(_, body): &(&String, &Value)| number(body, "first_entry")..=number(body, "entry");
+        assert!(together.iter().all(|entry| bursts.iter().any(|burst| of(burst).contains(entry))));
         sent.again
     }
 }
