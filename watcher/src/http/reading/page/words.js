@@ -89,6 +89,18 @@ export function kind(event) {
   return event.state === "opened" ? "finding" : "healed";
 }
 
+/** What ended a finding, in words. */
+function ended({ healing, key, actual, expected }) {
+  switch (healing) {
+    case "no longer declared":
+      return `${key} is no longer declared; expected was ${expected}`;
+    case "adopted":
+      return `${key} is ${value(actual)}, which was adopted; expected was ${expected}`;
+    default:
+      return `${key} is ${value(actual)}, expected ${expected}`;
+  }
+}
+
 /** An event as one sentence. */
 export function sentence(event) {
   switch (event.kind) {
@@ -105,9 +117,7 @@ export function sentence(event) {
     case "finding":
       return event.state === "opened"
         ? `${event.severity}: ${event.key}${stands(event)}; ${cause(event)}, ${by(event.writer)}, ${under(event)}`
-        : event.healing === "no longer declared"
-          ? `${event.key} is no longer declared; expected was ${event.expected}`
-          : `${event.key} is ${value(event.actual)}, expected ${event.expected}`;
+        : ended(event);
     case "remedy": {
       const why = event.reason ? `: ${event.reason.split("\n")[0]}` : "";
       return `${event.remedy} of ${event.key}, ${value(event.previous)} → ${value(event.requested)}: ${event.outcome}${why}`;
