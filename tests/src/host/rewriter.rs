@@ -1,12 +1,11 @@
-//! A script that writes one value to a file again and again, as a shell with a loop does: itself, or by a program that it
-//! starts for each write. It is this very program, started again.
+//! A script that writes one value to a file again and again, as a shell does, each time it is told to: itself, or by a program
+//! that it starts for each write. It is this very program, started again.
 
 use std::{
     env,
+    io::{Write as _, stdin},
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode, Stdio},
-    thread,
-    time::Duration,
 };
 
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -19,9 +18,6 @@ const PATH: &str = "DRIFTD_REWRITER_PATH";
 const VALUE: &str = "DRIFTD_REWRITER_VALUE";
 /// That it starts a program for each write.
 const BY_CHILDREN: &str = "DRIFTD_REWRITER_BY_CHILDREN";
-
-/// How long it sleeps after each write.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// Who writes for a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,11 +38,18 @@ impl Rewriter {
     pub fn start(path: &Path, value: &str, hand: Hand) -> Rewriter {
         let program = env::current_exe().expect("this program has a path");
         let mut script = Command::new(program);
-        script.env(PATH, path).env(VALUE, value).stdin(Stdio::null());
+        script.env(PATH, path).env(VALUE, value).stdin(Stdio::piped());
         if hand == Hand::Child {
             script.env(BY_CHILDREN, "1");
         }
         Rewriter(script.spawn().expect("this program can be started again"))
+    }
+
+    /// Lets it write once more; what it wrote last is in force or was overwritten.
+    #[track_caller]
+    pub fn write(&mut self) {
+        let told = self.0.stdin.as_mut().map(|stdin| stdin.write_all(b"\n").and_then(|()| stdin.flush()));
+        assert!(matches!(told, Some(Ok(()))), "the script listens: {told:?}");
     }
 
     /// The process id of the script.
@@ -62,14 +65,14 @@ impl Drop for Rewriter {
     }
 }
 
-/// The script's part, until it is killed. `None` where this process is none.
+/// The script's part, until it is killed or told nothing more. `None` where this process is none.
 pub fn rewrite() -> Option<ExitCode> {
     let path = PathBuf::from(env::var_os(PATH)?);
     // However the scenario ends.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let value = env::var(VALUE).unwrap_or_default();
     let by_children = env::var_os(BY_CHILDREN).is_some();
-    loop {
+    for _told in stdin().lines().map_while(Result::ok) {
         let done = match by_children {
             true => actor(&path, &value).env_remove(PATH).stdin(Stdio::null()).status().map(drop),
             false => super::write(&path, &value),
@@ -78,6 +81,6 @@ pub fn rewrite() -> Option<ExitCode> {
             eprintln!("cannot write {path:?}: {error}");
             return Some(ExitCode::FAILURE);
         }
-        thread::sleep(PAUSE);
     }
+    Some(ExitCode::SUCCESS)
 }

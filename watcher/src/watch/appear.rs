@@ -12,8 +12,9 @@ use crate::{
     model::{Key, Now, Write},
 };
 
-/// How long after something came it is looked once more for what comes with it.
-const LATER: Duration = Duration::from_secs(1);
+/// How long after something came it is looked for what comes with it: soon, and twice more, because a module is told of before
+/// it has set itself up (`do_init_module`, kernel/module/main.c).
+const LOOKS: [Duration; 3] = [AFTER_NETLINK, Duration::from_secs(1), Duration::from_secs(5)];
 
 impl Watch {
     /// Looks which keys the patterns mean now: takes up what is new, lets go what is gone and is no finding. Gives the
@@ -99,12 +100,15 @@ impl Watch {
         self.free.push(at);
     }
 
-    /// An interface, a module or a device came or went: it is looked for what came a moment later, when what comes with it is
-    /// there too, and once more, because a module is told of before its sysctls are (`do_init_module`, kernel/module/main.c).
+    /// An interface, a module or a device came or went: it is looked for what came with it.
     pub(super) fn something_appeared(&mut self, now: Now) {
-        let [soon, later] = &mut self.look_at;
-        soon.get_or_insert(now.boot.after(AFTER_NETLINK));
-        *later = Some(now.boot.after(LATER));
+        let [soon, later @ ..] = &mut self.look_at;
+        let [first, rest @ ..] = LOOKS;
+        // However many come in a row, the first look is not put off.
+        soon.get_or_insert(now.boot.after(first));
+        for (look, after) in later.iter_mut().zip(rest) {
+            *look = Some(now.boot.after(after));
+        }
     }
 
     /// Looks around if it is time, and reads what is new and what was not there.

@@ -100,7 +100,7 @@ impl Watch {
             self.sweep_under(&before, SweepReason::Deployment, now);
         }
         let message = Message { deployment, status, window, reread, credential, remembered, reply, verdict };
-        self.after_doubts(Moved::By(Box::new(message)), now);
+        self.after_doubts(before, Moved::By(Box::new(message)), now);
     }
 
     /// Answers when it is durable.
@@ -114,7 +114,7 @@ impl Watch {
         if before.in_window {
             self.sweep_under(before, SweepReason::Deployment, now);
         }
-        self.after_doubts(Moved::TimedOut(deployment), now);
+        self.after_doubts(before.clone(), Moved::TimedOut(deployment), now);
     }
 
     /// Takes what moved the ledger: all is known of the time until then.
@@ -187,11 +187,7 @@ impl Watch {
 
     /// Gives the verdicts that can be given: all is read, and nothing that was just written has yet to settle.
     pub(super) fn give_verdicts(&mut self, now: Now) {
-        if self.verdicts.pending.is_empty()
-            || self.sweep.is_some()
-            || self.is_in_doubt()
-            || self.is_settling(now.boot)
-        {
+        if self.verdicts.pending.is_empty() || self.sweep.is_some() || self.is_settling(now.boot) {
             return;
         }
         let findings = self.findings();

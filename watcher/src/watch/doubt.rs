@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Watch, deliver::Moved, tracked::Known, written_file};
+use super::{Input, Watch, deliver::Moved, tracked::Known, written_file};
 use crate::{
     deploys::Pin,
     model::{Key, Now, Value, Write},
@@ -20,8 +20,8 @@ pub struct Doubts {
     places: Vec<usize>,
     /// How often the probes were heard for them.
     rounds: u8,
-    /// What is taken when all of them are believed.
-    moved: VecDeque<Moved>,
+    /// What is taken when all of them are believed, and what held before it.
+    moved: VecDeque<(Pin, Moved)>,
 }
 
 impl Doubts {
@@ -32,9 +32,19 @@ impl Doubts {
 }
 
 impl Watch {
-    /// Whether the probes are to be heard before anything else is done, and [`super::Input::Heard`] to be told then.
-    pub fn is_in_doubt(&self) -> bool {
+    /// Whether a reading is not believed yet.
+    pub(super) fn is_in_doubt(&self) -> bool {
         self.doubts.is_any()
+    }
+
+    /// Where something is in doubt, lets the probes be heard before all other inputs, and once for each time that it is read
+    /// again: what they say and [`Input::Heard`] go in front.
+    pub fn hear(&self, inputs: &mut VecDeque<Input>, said: impl FnOnce() -> Vec<Input>) {
+        if !self.is_in_doubt() || inputs.iter().any(|input| matches!(input, Input::Heard)) {
+            return;
+        }
+        inputs.push_front(Input::Heard);
+        said().into_iter().rev().for_each(|input| inputs.push_front(input));
     }
 
     /// The writes that may explain what is in doubt, where it is time to be told of them although they are still under way.
@@ -66,7 +76,8 @@ impl Watch {
         let Some(tracked) = self.keys.get(at) else { return false };
         // No write makes a key, or takes it away.
         let (Known::Value(Some(before)), Some(value)) = (&tracked.known, value) else { return false };
-        if before == value || !self.is_hooked(&tracked.key) || tracked.is_explained(value) {
+        let is_written = self.is_hooked(&tracked.key) && !tracked.key.moves_by_itself();
+        if before == value || !is_written || tracked.is_explained(value) {
             return false;
         }
         if let Some(tracked) = self.keys.get_mut(at) {
@@ -80,7 +91,10 @@ impl Watch {
     pub(super) fn heard(&mut self, now: Now) {
         self.doubts.rounds += 1;
         for at in std::mem::take(&mut self.doubts.places) {
-            let Some(tracked) = self.keys.get_mut(at) else { continue };
+            // Its key may have been let go meanwhile.
+            let Some(tracked) = self.keys.get_mut(at).filter(|tracked| !tracked.checks.is_empty()) else {
+                continue;
+            };
             let pin = tracked.asked_under.take().unwrap_or_else(|| self.ledger.pin());
             let read = self.reader.read(&tracked.key);
             self.observe(at, read, &pin, now);
@@ -92,14 +106,23 @@ impl Watch {
     }
 
     /// Takes what moved the ledger when nothing is in doubt: what is in force is known under what held before.
-    pub(super) fn after_doubts(&mut self, moved: Moved, now: Now) {
-        self.doubts.moved.push_back(moved);
+    pub(super) fn after_doubts(&mut self, before: Pin, moved: Moved, now: Now) {
+        self.doubts.moved.push_back((before, moved));
         self.take_what_waited(now);
+    }
+
+    /// While something is in doubt nothing else is done but what was written meanwhile read: under what held before what waits,
+    /// whose baseline does not count yet.
+    pub(super) fn read_in_doubt(&mut self, now: Now) {
+        let pin = self.doubts.moved.front().map_or_else(|| self.ledger.pin(), |(before, _)| before.clone());
+        for at in std::mem::take(&mut self.dirty) {
+            self.read(at, &pin, now);
+        }
     }
 
     fn take_what_waited(&mut self, now: Now) {
         while !self.is_in_doubt()
-            && let Some(moved) = self.doubts.moved.pop_front()
+            && let Some((_, moved)) = self.doubts.moved.pop_front()
         {
             self.take_moved(moved, now);
         }

@@ -96,10 +96,6 @@ impl Hints {
     pub fn push(&mut self, hint: Hint) {
         self.pause = Duration::ZERO;
         if hint.result.is_some() {
-            if self.early.is_some() && self.early == call(&hint) {
-                self.early = None;
-                return;
-            }
             let same = |told: &&mut Hint| told.result.is_none() && call(told) == call(&hint);
             if let Some(told) = self.waiting.iter_mut().find(same) {
                 *told = hint;
@@ -136,6 +132,8 @@ impl Hints {
         let namespaced = key.may_be_namespaced();
         for (at, hint) in hints.into_iter().enumerate() {
             let is_early = hint.result.is_none();
+            // Counted when it was told of while it was under way. It may yet be who did it.
+            let is_known = !is_early && self.early.is_some() && self.early == call(&hint);
             let asked = requested(&hint);
             let later_restored = last_effective.is_some_and(|last| at < last);
             let reason = match hint.result {
@@ -159,10 +157,11 @@ impl Hints {
                 // Or another namespace's: nothing of the host's was touched.
                 None => continue,
             };
-            if is_early {
+            if is_early && (reason.is_none() || asked.as_ref() == value) {
                 self.early = call(&hint).or(self.early);
             }
             match reason {
+                _ if is_known => self.early = None,
                 None => explained.writes += 1,
                 // Another namespace's, for all we know: it is not for the host's record.
                 Some(_) if namespaced && hint.owner == Owner::Unknown => {}

@@ -94,7 +94,7 @@ pub enum Input {
     Asked(Asked),
     /// What became of the write in hand.
     Applied(Applied),
-    /// The probes were heard, because something is in doubt ([`Watch::is_in_doubt`]).
+    /// The probes were heard, because something is in doubt ([`Watch::hear`]).
     Heard,
     /// A moment has come that [`Watch::deadline`] named.
     Tick,
@@ -132,8 +132,8 @@ pub struct Watch {
     keys: Vec<Tracked>,
     /// Places in `keys` that nothing is at any more.
     free: Vec<usize>,
-    /// When it is looked for what came, where something appeared: soon, and later once more.
-    look_at: [Option<Boottime>; 2],
+    /// When it is looked for what came, where something appeared.
+    look_at: [Option<Boottime>; 3],
     /// Whether it was said that a pattern means too much.
     too_many: bool,
     by_key: HashMap<Key, usize>,
@@ -201,7 +201,7 @@ impl Watch {
             unmute: None,
             keys: Vec::with_capacity(named),
             free: Vec::new(),
-            look_at: [None; 2],
+            look_at: [None; 3],
             too_many: false,
             by_key: HashMap::with_capacity(named),
             by_file: HashMap::new(),
@@ -415,6 +415,9 @@ impl Watch {
 
     /// Does what is due: reads what is dirty, sweeps, closes windows, tells what gathered.
     fn due(&mut self, now: Now) {
+        if self.is_in_doubt() {
+            return self.read_in_doubt(now);
+        }
         if self.clock_jumped(now) {
             self.sweep(SweepReason::Jump, now);
         }
@@ -444,6 +447,10 @@ impl Watch {
             if let Some(at) = self.by_key.get(&key).copied() {
                 self.observe(at, Err(error), &self.ledger.pin(), now);
             }
+        }
+        // What follows from what is known waits until it is.
+        if self.is_in_doubt() {
+            return;
         }
         self.remedy_due(now);
         self.end_sweep(now);

@@ -107,7 +107,7 @@ pub async fn run(
                     return watch;
                 }
             }
-            sources.hear_again(&watch, &mut inputs);
+            watch.hear(&mut inputs, || sources.said(&watch.overdue_writes()));
         }
         inputs = tokio::select! {
             signal = &mut end => {
@@ -133,10 +133,12 @@ pub async fn drain(mut watch: Watch, sources: &mut Sources, store: &mpsc::Sender
         inputs.push(Input::Applied(applied));
     }
     let mut inputs = VecDeque::from(inputs);
+    // What was left in doubt, where the store did not let the turn come to its end.
+    watch.hear(&mut inputs, || sources.said(&watch.overdue_writes()));
     while let Some(mut input) = inputs.pop_front() {
         sources.attribute(&mut input);
         record(store, watch.handle(input, now())).await;
-        sources.hear_again(&watch, &mut inputs);
+        watch.hear(&mut inputs, || sources.said(&watch.overdue_writes()));
     }
     record(store, watch.stop(now())).await;
 }
@@ -153,20 +155,16 @@ impl Sources {
         taken(&mut self.ring, &mut self.join)
     }
 
-    /// Where a reading is in doubt, hears the programs before anything else: whoever wrote may be about to return from it.
-    fn hear_again(&mut self, watch: &Watch, inputs: &mut VecDeque<Input>) {
-        if !watch.is_in_doubt() {
-            return;
-        }
+    /// What the programs say where a reading is in doubt: whoever wrote may be about to return from it.
+    fn said(&mut self, overdue: &[Write]) -> Vec<Input> {
         std::thread::yield_now();
-        let mut said = followed_by(taken(&mut self.ring, &mut self.join), Input::Heard);
-        let overdue = watch.overdue_writes();
+        let mut said = taken(&mut self.ring, &mut self.join);
         let mut hints = Vec::new();
         self.join.hurry(Duration::ZERO, now().boot, &mut hints, |write| overdue.contains(write));
         if !hints.is_empty() {
-            said.insert(0, Input::Hints(hints));
+            said.push(Input::Hints(hints));
         }
-        said.into_iter().rev().for_each(|input| inputs.push_front(input));
+        said
     }
 
     /// Says of each writer to which unit it belongs: at once, because it may be gone soon.

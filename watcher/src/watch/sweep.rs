@@ -71,7 +71,7 @@ impl Watch {
     }
 
     pub(super) fn end_sweep(&mut self, now: Now) {
-        if self.slow.is_waited_for() || self.is_in_doubt() {
+        if self.slow.is_waited_for() {
             return;
         }
         let Some(sweep) = self.sweep.take() else { return };

@@ -2,7 +2,7 @@
 
 use super::host::{Host, MTU, NOTHING, SWAPPINESS, captures, expects};
 use crate::{
-    model::{Change, Hint, Phase, What},
+    model::{Change, Hint, Limits, Phase, Remedy, Rule, What},
     probes::News,
     watch::Input,
 };
@@ -78,14 +78,49 @@ fn what_is_told_again_with_its_result_is_one_write() {
 fn what_is_written_on_and_on_is_believed_in_the_end() {
     let mut host = host();
     host.set(SWAPPINESS, "61");
-    for value in ["62", "63", "64"] {
+    for value in 62..65 {
         host.meanwhile(move |host| {
-            host.set(SWAPPINESS, value);
-            Vec::new()
+            // The probes are always one behind.
+            let hint = host.hint(8, SWAPPINESS, &(value - 1).to_string(), 3);
+            host.set(SWAPPINESS, &value.to_string());
+            vec![hint]
         });
     }
-    assert_eq!(host.pass(60_000).first().unwrap(), "change vm.swappiness 60 -> 64 (nobody, sweep)");
+    assert_eq!(host.pass(60_000).first().unwrap(), "change vm.swappiness 60 -> 64 (8, kprobe)");
     assert!(host.all_happened());
+    host.meanwhile(|_| panic!("nothing is in doubt any more"));
+    host.pass(1000);
+}
+
+#[test]
+fn a_write_that_took_long_is_its_writers_however_long_that_was() {
+    let mut host = host();
+    let under_way = Hint { result: None, ..host.hint(8, SWAPPINESS, "61", 3) };
+    let result = host.hint(8, SWAPPINESS, "61", 3);
+    host.hints(&[under_way]);
+    assert_eq!(host.pass(30_000), ["touch vm.swappiness 60 ineffective x1 (8, kprobe)"]);
+    host.set(SWAPPINESS, "61");
+    assert_eq!(host.hints(&[result]), ["change vm.swappiness 60 -> 61 (8, kprobe)"]);
+}
+
+#[test]
+fn nothing_is_put_right_by_a_rule_that_is_about_to_be_another() {
+    const OTHER: &str = "vm.dirty_ratio";
+    let reverts = |value| Rule { remedy: Remedy::Revert(Limits::default()), ..expects(SWAPPINESS, value) };
+    let rules = |value| vec![reverts(value), Rule { name: "other".into(), ..expects(OTHER, "20") }];
+    let mut host = Host::new(&rules("60"), &[(SWAPPINESS, "60"), (OTHER, "20")]).that_reverts();
+    host.announce(Phase::Finished, "aaaaaa");
+    host.announce(Phase::Started, "bbbbbb");
+    host.write(7, SWAPPINESS, "61");
+    host.pass(1000);
+    host.set(OTHER, "21");
+    host.meanwhile(|host| vec![host.hint(8, OTHER, "21", 3)]);
+    let reread = host.declares(&rules("61"), &[]);
+    let lines = host.announce_with(Phase::Finished, "bbbbbb", reread);
+    assert!(host.all_happened());
+    assert_eq!(lines[0], "change vm.dirty_ratio 20 -> 21 (8, kprobe) in bbbbbb");
+    assert!(lines.iter().all(|line| !line.contains("swappiness")), "{lines:?}");
+    assert_eq!(std::fs::read_to_string(host.path(SWAPPINESS)).unwrap(), "61\n");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod runs;
 mod said;
 
 use std::{
+    cell::RefCell,
     collections::{HashMap, VecDeque},
     fs,
     sync::{Arc, mpsc::Receiver},
@@ -98,7 +99,7 @@ pub struct Host {
     announced: u32,
     link_hook: bool,
     /// What happens, and is said by the probes, while something is in doubt.
-    meanwhile: VecDeque<Meanwhile>,
+    meanwhile: RefCell<VecDeque<Meanwhile>>,
 }
 
 type Meanwhile = Box<dyn FnOnce(&Host) -> Vec<Hint>>;
@@ -152,12 +153,12 @@ impl Host {
 
     /// The next time something is in doubt, this happens, and these hints come.
     pub fn meanwhile(&mut self, happens: impl FnOnce(&Host) -> Vec<Hint> + 'static) {
-        self.meanwhile.push_back(Box::new(happens));
+        self.meanwhile.borrow_mut().push_back(Box::new(happens));
     }
 
     /// Whether all of that happened.
     pub fn all_happened(&self) -> bool {
-        self.meanwhile.is_empty()
+        self.meanwhile.borrow().is_empty()
     }
 
     /// Hints come.
@@ -261,14 +262,14 @@ impl Host {
 
     /// One input; while something is in doubt, what the probes say next.
     fn record_input(&mut self, input: Input) -> Vec<String> {
-        let batch = self.watch.handle(input, self.now);
-        let mut lines = self.record(batch);
-        while self.watch.is_in_doubt() {
-            let hints = self.meanwhile.pop_front().map_or(Vec::new(), |meanwhile| meanwhile(self));
-            for input in [Input::Hints(hints), Input::Heard] {
-                let batch = self.watch.handle(input, self.now);
-                lines.extend(self.record(batch));
-            }
+        let (mut lines, mut inputs) = (Vec::new(), VecDeque::from([input]));
+        while let Some(input) = inputs.pop_front() {
+            let batch = self.watch.handle(input, self.now);
+            lines.extend(self.record(batch));
+            self.watch.hear(&mut inputs, || {
+                let happens = self.meanwhile.borrow_mut().pop_front();
+                vec![Input::Hints(happens.map_or(Vec::new(), |happens| happens(self)))]
+            });
         }
         lines
     }

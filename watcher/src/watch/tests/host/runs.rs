@@ -1,7 +1,8 @@
 //! The runs of the daemon: the first, the one after a stop, a kill or a reboot, and what the store holds between them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    cell::RefCell,
+    collections::HashMap,
     sync::mpsc::{Receiver, channel, sync_channel},
     time::Duration,
 };
@@ -55,7 +56,7 @@ impl Host {
             sees_itself: false,
             announced: 0,
             link_hook: false,
-            meanwhile: VecDeque::new(),
+            meanwhile: RefCell::default(),
         };
         values.iter().for_each(|(key, value)| host.set(key, value));
         host
