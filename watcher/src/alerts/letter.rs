@@ -8,7 +8,7 @@ use super::{
     render::{clean, message, value},
 };
 use crate::{
-    model::{Cause, Finding, FindingState, Healing, Verdict, VerdictStatus, What},
+    model::{Cause, Finding, FindingState, Healing, Verdict, VerdictStatus, What, in_short},
     store::Message,
 };
 
@@ -168,7 +168,7 @@ fn table(verdict: &Verdict) -> String {
     }
     let waits = held.iter().map(|key| format!("{key} departs, and waits for the end of another deployment"));
     let unread = unreadable.iter().map(|key| format!("{key} cannot be read"));
-    let broken = broken.iter().map(|why| format!("what is declared stays as it was: {why}"));
+    let broken = broken.iter().map(|why| format!("what is declared stays as it was: {}", in_short(why)));
     for line in waits.chain(unread).take(SHOWN).chain(broken) {
         let _ = write!(text, "\n  {}", clean(&line));
     }

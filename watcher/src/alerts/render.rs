@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use crate::{
     model::{
         Act, Cause, Change, DeploymentNews, Entry, Finding, FindingState, Healing, Ignored, Outcome,
-        Remedied, Revision, SeenBy, Started, Sweep, Touch, Value, Verdict, What, Writer,
+        Remedied, Revision, SeenBy, Started, Sweep, Touch, Value, Verdict, What, Writer, in_short,
     },
     store::Row,
 };
@@ -142,34 +142,6 @@ fn verdict(verdict: &Verdict) -> String {
     }
     if let Some(broken) = broken {
         let _ = write!(text, "; what is declared stays as it was: {}", in_short(broken));
-    }
-    text
-}
-
-/// What is wrong with what is declared, in a sentence: the first of it with its place, how much more there is, and the first
-/// hint. All of it is in `status` and in the JSON.
-fn in_short(broken: &str) -> String {
-    const LONGEST: usize = 300;
-    // Paragraphs that say where, or what to do; not those that count.
-    let is_mistake = |paragraph: &&str| ["--> ", "hint: "].iter().any(|mark| paragraph.contains(mark));
-    let mut mistakes = broken.split("\n\n").filter(is_mistake);
-    let first = mistakes.next().unwrap_or(broken);
-    let after = |mark: &str| first.lines().find_map(|line| Some(line.split_once(mark)?.1.trim()));
-    let title = first.lines().next().unwrap_or_default();
-    let title = title.strip_prefix("error: ").unwrap_or(title);
-    let mut text = after("--> ").map_or(String::new(), |place| format!("{place}: "));
-    text.extend(title.chars().take(LONGEST));
-    if title.chars().nth(LONGEST).is_some() {
-        text.push('…');
-    }
-    match mistakes.count() {
-        0 => {}
-        more => {
-            let _ = write!(text, " (+{more} more)");
-        }
-    }
-    if let Some(hint) = after("hint: ") {
-        let _ = write!(text, "; hint: {}", hint.chars().take(LONGEST).collect::<String>());
     }
     text
 }

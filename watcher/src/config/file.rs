@@ -340,7 +340,7 @@ fn field(entry: Entry<'_>, config: &mut Config, problems: &mut Problems) {
             config.declared = declared::map(node, &file, &file, problems);
         }
         "drift_rules" => config.rules = rules::rules(entry.value, problems),
-        _ => scalar::unknown(&entry.name, "a field of the configuration", &FIELDS, problems),
+        _ => secret::unknown(&entry, "a field of the configuration", &FIELDS, problems),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     callers::{Callers, networks},
     node::{Entry, Tree},
     problem::{Problems, Wrong},
-    scalar,
+    secret,
     sender::files,
     webhook::{Speech, Tls, listen, tls},
 };
@@ -48,7 +48,7 @@ pub(super) fn hub(section: &Entry, problems: &mut Problems) -> Option<Hub> {
             "plain_http" => speech.plain_http = Some(entry),
             "allow" => callers.allow = networks(&entry.value, problems),
             "proxies" => callers.proxies = networks(&entry.value, problems).unwrap_or_default(),
-            _ => scalar::unknown(&entry.name, "a field of `hub`", &FIELDS, problems),
+            _ => secret::unknown(entry, "a field of `hub`", &FIELDS, problems),
         }
     }
     let mut missing = |found: &str, wanted: &str, hint: &str| {

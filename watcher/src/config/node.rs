@@ -57,9 +57,17 @@ impl Node<'_> {
     pub(super) fn described(&self) -> String {
         match &self.tree {
             Tree::Scalar(text) => quoted(text),
-            Tree::Nothing => "nothing".into(),
-            Tree::List(_) => "a list".into(),
-            Tree::Map(_) => "a map".into(),
+            Tree::Nothing | Tree::List(_) | Tree::Map(_) => self.kind().into(),
+        }
+    }
+
+    /// What kind of a value it is: the same for `found` where the text may be a secret.
+    pub(super) fn kind(&self) -> &'static str {
+        match &self.tree {
+            Tree::Scalar(_) => "a text",
+            Tree::Nothing => "nothing",
+            Tree::List(_) => "a list",
+            Tree::Map(_) => "a map",
         }
     }
 }

@@ -6,6 +6,8 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
+use super::secret;
+
 /// A piece of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -208,6 +210,11 @@ impl Problems {
                 let stars = "*".repeat(secret.len());
                 around.replace_range(start..end, &stars);
             }
+        }
+        if let Some(secret) = secret::begins(self.slice(0..line), self.slice(line..end)) {
+            let secret = (line + secret).clamp(first, last) - first;
+            let stars = "*".repeat(around.len().saturating_sub(secret));
+            around.replace_range(secret.min(around.len()).., &stars);
         }
         let text = around.get(from - first..to - first).unwrap_or_default().to_owned();
         let end = text.ceil_char_boundary((span.end.max(start + 1) - from).min(text.len()));

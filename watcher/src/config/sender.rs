@@ -169,7 +169,7 @@ const NAME: usize = 64;
 pub(super) fn senders(section: &Entry, problems: &mut Problems) -> Vec<Credential> {
     let Tree::Map(entries) = &section.value.tree else {
         let wrong = Wrong::new("a map from names to senders").hint(format!("the senders are {}", names()));
-        problems.push(section.value.span, section.value.described(), wrong);
+        problems.push(section.value.span, section.value.kind(), wrong);
         return Vec::new();
     };
     if entries.is_empty() {
@@ -206,7 +206,7 @@ fn credential(entry: &Entry, problems: &mut Problems) -> Option<Credential> {
     let Tree::Map(fields) = &entry.value.tree else {
         let wrong =
             Wrong::new("a map with the sender's credentials").hint("as in `github: { secrets: FILE }`");
-        problems.push(entry.value.span, entry.value.described(), wrong);
+        problems.push(entry.value.span, entry.value.kind(), wrong);
         return None;
     };
     let known = kind(entry, fields, problems)?;
@@ -263,7 +263,7 @@ fn read(entry: &Entry, fields: &[Entry], known: &Known, problems: &mut Problems)
     for field in fields {
         let name = &*field.name.text;
         if !offered.contains(&name) {
-            refuse(&field.name, known, &offered, problems);
+            refuse(field, known, &offered, problems);
             continue;
         }
         if let Some(proof) = known.proofs.iter().find(|proof| proof.as_str() == name) {
@@ -300,11 +300,12 @@ fn read(entry: &Entry, fields: &[Entry], known: &Known, problems: &mut Problems)
 }
 
 /// Notes a field that this sender does not have: because none has it, or because its messages say nothing about it.
-fn refuse(name: &super::node::Name, known: &Known, offered: &[&str], problems: &mut Problems) {
+fn refuse(field: &Entry, known: &Known, offered: &[&str], problems: &mut Problems) {
+    let name = &field.name;
     let elsewhere = LISTS.contains(&&*name.text)
         || ["secrets", "tokens", "basic", "require_dated", "declared"].contains(&&*name.text);
     if !elsewhere {
-        return scalar::unknown(name, &format!("a field of the sender `{}`", known.name), offered, problems);
+        return secret::unknown(field, &format!("a field of the sender `{}`", known.name), offered, problems);
     }
     let wrong = Wrong::new(format!("a field of the sender `{}`", known.name))
         .hint(format!("known here: {}", listed(offered.iter().copied())));

@@ -6,7 +6,7 @@ use super::{
     callers::{Callers, networks},
     node::{Entry, Node, Tree},
     problem::{Problems, Wrong},
-    scalar,
+    scalar, secret,
     sender::{self, Credential, Only, Proof, Sender},
 };
 
@@ -92,7 +92,7 @@ pub(super) fn webhook(section: &Entry, problems: &mut Problems) -> Option<Webhoo
             "plain_http" => written.speech.plain_http = Some(entry),
             "allow" => callers.allow = networks(&entry.value, problems),
             "proxies" => callers.proxies = networks(&entry.value, problems).unwrap_or_default(),
-            _ => scalar::unknown(&entry.name, "a field of `webhook`", &FIELDS, problems),
+            _ => secret::unknown(entry, "a field of `webhook`", &FIELDS, problems),
         }
     }
     let mut missing = |field: &str, hint: &str| {

@@ -3,6 +3,7 @@
 //! Nothing here reads a file, a socket or a clock. The types carry their `serde` form, because one
 //! definition then serves Rust, the rows of the store and the lines that people and programs read.
 
+mod broken;
 mod counters;
 mod deployment;
 mod entry;
@@ -24,6 +25,7 @@ mod time;
 mod value;
 mod watched;
 
+pub use broken::in_short;
 pub use counters::Counters;
 pub use deployment::{
     Announcement, Delivered, Deployment, DeploymentId, InvalidRevision, Phase, Receipt, Refusal, Revision,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Finding, Revision, Status, VerdictStatus};
+use super::{Finding, Revision, Status, VerdictStatus, in_short};
 
 /// The gitops-status JSON: the six fields of the form, then ours.
 #[derive(Debug, Serialize)]
@@ -22,7 +22,7 @@ pub struct Summary<'a> {
     findings: usize,
     unreadable: usize,
     blind: Option<&'a str>,
-    broken: Option<&'a str>,
+    broken: Option<String>,
     keys: usize,
     driftd: &'a str,
 }
@@ -57,7 +57,7 @@ impl<'a> Summary<'a> {
             findings: status.findings.len(),
             unreadable: status.unreadable.len(),
             blind: status.blind.as_deref(),
-            broken: status.broken.as_deref(),
+            broken: status.broken.as_deref().map(in_short),
             keys: status.watching.keys,
             driftd: &status.watching.version,
         }

@@ -296,11 +296,14 @@ pub(super) fn put_outcome(
     match outcome {
         Outcome::Sent { again } => {
             let open = "EXISTS (SELECT 1 FROM findings WHERE finding = subject AND state = 'opened')";
+            // Of what is told as something else by now, a fight, nobody is reminded as what it was: that would hold up the other.
+            let last = "NOT EXISTS (SELECT 1 FROM messages AS n WHERE n.sink = ?1 AND n.subject = messages.subject
+                AND n.entry > ?2 AND n.dead IS NULL)";
             if let Some(again) = again {
                 let remind = format!(
                     "UPDATE messages SET reminders = reminders + 1, tries = 0, due = ?3, since = ?3, why = NULL,
                         flaps = 0, writers = NULL, burst = NULL
-                     WHERE sink = ?1 AND entry = ?2 AND {open}"
+                     WHERE sink = ?1 AND entry = ?2 AND {open} AND {last}"
                 );
                 let kept = change.prepare_cached(&remind)?.execute(params![sink, entry, again.as_microsecond()])?;
                 if kept > 0 {
@@ -317,7 +320,7 @@ pub(super) fn put_outcome(
             )?
             .execute(params![sink, entry, due.as_microsecond(), why]),
         Outcome::Dead { at, why } => change
-            .prepare_cached("UPDATE messages SET dead = ?3, why = ?4 WHERE sink = ?1 AND entry = ?2")?
+            .prepare_cached("UPDATE messages SET tries = tries + 1, dead = ?3, why = ?4 WHERE sink = ?1 AND entry = ?2")?
             .execute(params![sink, entry, at.as_microsecond(), why]),
         // What happened to it meanwhile counts: one that flaps by now is held, alone.
         Outcome::Together(id) => change
@@ -341,7 +344,8 @@ pub(super) fn give_up_stale(change: &Transaction<'_>, sink: &str, stale: &Stale)
         .execute(params![sink, stale.before.as_microsecond(), stale.at.as_microsecond(), stale.why])
 }
 
-/// Has what was given up tried again: of one sink, or of all that there are. Its age counts from now.
+/// Has what was given up tried again: of one sink, or of all that there are. Its age counts from now. That it was tried stays
+/// known: the sink may have it, under the id that it keeps.
 pub(super) fn requeue(
     change: &Transaction<'_>,
     sink: Option<&str>,
@@ -350,7 +354,7 @@ pub(super) fn requeue(
 ) -> rusqlite::Result<usize> {
     change
         .prepare_cached(
-            "UPDATE messages SET dead = NULL, tries = 0, due = 0, since = ?2
+            "UPDATE messages SET dead = NULL, tries = min(tries, 1), due = 0, since = ?2
              WHERE dead IS NOT NULL AND (?1 IS NULL OR sink = ?1)
                 AND sink IN (SELECT value FROM json_each(?3))",
         )?

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::{Entry, Finding, FindingId, What},
-    store::ALONE,
+    store::{ALONE, Outcome, Work},
 };
 
 /// So many findings of as many keys.
@@ -135,7 +135,7 @@ async fn a_burst_that_is_refused_is_given_up_as_a_whole_and_sent_again_as_the_sa
     home.send(&sinks);
     home.until(|found| found.iter().any(|sink| sink.dead == 200 && sink.waiting == 0)).await;
     let (reply, requeued) = tokio::sync::oneshot::channel();
-    assert!(home.work.send(crate::store::Work::Requeue(None, reply)).await.is_ok());
+    assert!(home.work.send(Work::Requeue(None, reply)).await.is_ok());
     assert_eq!(requeued.await.unwrap(), 200);
     let asked = all(&mut home, &mut endpoint).await;
     let bursts: Vec<_> = asked.iter().filter(|asked| asked.json()["type"] == "driftd.burst").collect();
@@ -143,6 +143,29 @@ async fn a_burst_that_is_refused_is_given_up_as_a_whole_and_sent_again_as_the_sa
     assert_eq!(again.header("webhook-id"), refused.header("webhook-id"));
     assert_eq!(again.json(), refused.json());
     assert_eq!(asked.len(), ALONE + 2);
+    home.end();
+}
+
+#[tokio::test]
+async fn what_was_tried_each_alone_and_given_up_goes_alone_under_its_id_when_asked_for() {
+    const ALL: usize = ALONE + 50;
+    let mut endpoint = Endpoint::start(&[Behave::Say(422, None); ALL]).await;
+    let mut home = Home::start(&webhook("pager", &endpoint, ""));
+    // Not all at once: then most would go as one.
+    for numbers in [0..ALL / 2, ALL / 2..ALL] {
+        let end = numbers.end as u64;
+        home.record(findings("opened", numbers)).await;
+        home.until(|found| found.iter().any(|sink| sink.dead == end)).await;
+    }
+    let refused: Vec<_> = std::iter::from_fn(|| endpoint.next()).collect();
+    let (reply, requeued) = tokio::sync::oneshot::channel();
+    assert!(home.work.send(Work::Requeue(None, reply)).await.is_ok());
+    assert_eq!(requeued.await.unwrap(), ALL);
+    let again = all(&mut home, &mut endpoint).await;
+    let ids = |asked: &[Asked]| -> BTreeSet<_> {
+        asked.iter().map(|asked| asked.header("webhook-id").to_owned()).collect()
+    };
+    assert_eq!((again.len(), ids(&again)), (ALL, ids(&refused)));
     home.end();
 }
 
@@ -201,7 +224,13 @@ async fn a_sink_is_woken_by_what_is_recorded_and_not_by_what_became_of_anothers_
     home.record(vec![finding("f1", "opened")]).await;
     endpoint.asked().await;
     home.until(all_sent).await;
-    assert_eq!(*home.news.borrow_and_update(), 1);
+    // Commits are counted after they can be read: once a later one is answered, all is told of those before it.
+    let (noted, written) = tokio::sync::oneshot::channel();
+    let (entries, outcome) = (Box::default(), Outcome::Sent { again: None });
+    let tried = Work::Tried { sink: "another".into(), entries, outcome, stale: None, noted };
+    assert!(home.work.send(tried).await.is_ok());
+    written.await.unwrap();
     assert!(*home.commits.borrow() >= 2, "that it was sent was committed too");
+    assert_eq!(*home.news.borrow_and_update(), 1);
     home.end();
 }

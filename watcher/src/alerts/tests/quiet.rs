@@ -175,6 +175,23 @@ async fn a_finding_that_became_a_fight_is_told_so_and_reminded_of_once() {
 }
 
 #[tokio::test]
+async fn a_finding_that_becomes_a_fight_while_it_is_told_is_told_so_while_it_is_open() {
+    let mut home = home(", remind: 1d");
+    home.recorded(vec![then(0, finding("f1", "opened"))]).await;
+    let under_way = home.sends(0, at(1));
+    let What::Finding(opened) = finding("f1", "opened").what else { panic!("it is a finding") };
+    let fight = Finding { cause: Cause::Fight, ..*opened };
+    home.recorded(vec![Entry { time: at(50), what: What::Finding(Box::new(fight)) }]).await;
+    home.sent(&under_way, Some(at(100))).await;
+    let [told] = home.sends(0, at(51)).try_into().unwrap();
+    let What::Finding(fight) = &told.row.entry.what else { panic!("it is a finding") };
+    assert_eq!((fight.cause, told.reminder), (Cause::Fight, 0));
+    home.sent(&[told], Some(at(150))).await;
+    assert_eq!(home.next(0, at(101)), Next::At(at(150)), "of the fight alone somebody is reminded");
+    home.end();
+}
+
+#[tokio::test]
 async fn a_finding_that_becomes_a_fight_while_its_message_is_held_is_told_as_that_alone() {
     let mut home = home("");
     for round in 0..3 {

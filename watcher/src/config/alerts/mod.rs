@@ -215,7 +215,7 @@ fn link(node: &Node, problems: &mut Problems) -> Option<Box<str>> {
 fn sinks(section: &Entry, problems: &mut Problems) -> Vec<SinkSettings> {
     let Tree::Map(entries) = &section.value.tree else {
         let wrong = Wrong::new("a map from names to sinks").hint(format!("the sinks are {}", sink::names()));
-        problems.push(section.value.span, section.value.described(), wrong);
+        problems.push(section.value.span, section.value.kind(), wrong);
         return Vec::new();
     };
     entries.iter().filter_map(|entry| sink(entry, problems)).collect()

@@ -118,7 +118,7 @@ pub(super) fn sink(entry: &Entry, problems: &mut Problems) -> Option<SinkSetting
     let Tree::Map(fields) = &entry.value.tree else {
         let wrong = Wrong::new("a map with the sink's fields")
             .hint("as in `pager: { sink: webhook, url: https://pager.example.org/hook }`");
-        problems.push(entry.value.span, entry.value.described(), wrong);
+        problems.push(entry.value.span, entry.value.kind(), wrong);
         return None;
     };
     let kind = kind(entry, fields, problems)?;
@@ -129,7 +129,7 @@ pub(super) fn sink(entry: &Entry, problems: &mut Problems) -> Option<SinkSetting
             true => read.field(field, problems),
             false => {
                 let wanted = format!("a field of the sink `{}`", kind.as_str());
-                scalar::unknown(&field.name, &wanted, &offered, problems);
+                secret::unknown(field, &wanted, &offered, problems);
             }
         }
     }

@@ -181,7 +181,7 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     error: found `webhook` without `url` or `url_file`, wanted `url` or `url_file` in it
      --> driftd.yaml:4:5
       |
-    4 |     webhook: { secret: ***********, form: xml }
+    4 |     webhook: { secret: ************************
       |     ^^^^^^^
       |
       = hint: where it is told, as in `url: https://pager.example.org/hook`
@@ -189,7 +189,7 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     error: found a text that is no path, wanted an absolute path
      --> driftd.yaml:4:24
       |
-    4 |     webhook: { secret: ***********, form: xml }
+    4 |     webhook: { secret: ************************
       |                        ^^^^^^^^^^^
       |
       = hint: the file that holds it: the secret itself does not stand here
@@ -197,7 +197,7 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     error: found `xml`, wanted one of `json`, `cloudevents`
      --> driftd.yaml:4:43
       |
-    4 |     webhook: { secret: ***********, form: xml }
+    4 |     webhook: { secret: ************************
       |                                           ^^^
 
     error: found `webhok`, wanted one of `webhook`, `gitops_status`, `alertmanager`, `exec`, `slack`, `email`, `github`
@@ -243,7 +243,7 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     error: found `f` without `program`, wanted `program` in it
       --> driftd.yaml:10:5
        |
-    10 |     f: { sink: exec, url: https://a.example.org/ }
+    10 |     f: { sink: exec, url: ********************** }
        |     ^
        |
        = hint: the program with its arguments, as in `program: [/usr/local/bin/page]`
@@ -251,7 +251,7 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     error: found `url`, wanted a field of the sink `exec`
       --> driftd.yaml:10:22
        |
-    10 |     f: { sink: exec, url: https://a.example.org/ }
+    10 |     f: { sink: exec, url: ********************** }
        |                      ^^^
        |
        = hint: known here: `sink`, `program`, `timeout`, `severity`, `rules`, `keys`, `apps`, `environments`, `verdicts`, `losses`, `flapping`, `remind`, `give_up`
@@ -265,19 +265,19 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     error: found `loud`, wanted one of `info`, `warning`, `critical`
       --> driftd.yaml:12:51
        |
-    12 |     h: { sink: slack, url_file: /etc/u, severity: loud, timeout: 1ms, secrt: x }
+    12 |     h: { sink: slack, url_file: /etc/u, severity: loud, timeout: 1ms, secrt: * }
        |                                                   ^^^^
 
     error: found `1ms`, wanted a duration of at least `1s`
       --> driftd.yaml:12:66
        |
-    12 |     h: { sink: slack, url_file: /etc/u, severity: loud, timeout: 1ms, secrt: x }
+    12 |     h: { sink: slack, url_file: /etc/u, severity: loud, timeout: 1ms, secrt: * }
        |                                                                  ^^^
 
     error: found `secrt`, wanted a field of the sink `slack`
       --> driftd.yaml:12:71
        |
-    12 |     h: { sink: slack, url_file: /etc/u, severity: loud, timeout: 1ms, secrt: x }
+    12 |     h: { sink: slack, url_file: /etc/u, severity: loud, timeout: 1ms, secrt: * }
        |                                                                       ^^^^^
        |
        = hint: known here: `sink`, `url`, `url_file`, `ca`, `timeout`, `severity`, `rules`, `keys`, `apps`, `environments`, `verdicts`, `losses`, `flapping`, `remind`, `group`, `give_up`
@@ -288,10 +288,10 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     13 |     'i j': { sink: slack, url_file: /etc/u }
        |     ^^^^^
 
-    error: found `https://a.example.org/`, wanted a map with the sink's fields
+    error: found a text, wanted a map with the sink's fields
       --> driftd.yaml:14:8
        |
-    14 |     k: https://a.example.org/
+    14 |     k: **********************
        |        ^^^^^^^^^^^^^^^^^^^^^^
        |
        = hint: as in `pager: { sink: webhook, url: https://pager.example.org/hook }`
@@ -299,7 +299,7 @@ fn all_mistakes_of_the_sinks_are_told_at_once_with_their_place_and_their_cure() 
     error: found `severity`, wanted a field of the sink `gitops_status`
       --> driftd.yaml:15:51
        |
-    15 |     gitops_status: { url: https://a.example.org/, severity: info }
+    15 |     gitops_status: { url: https://a.example.org/, severity: **** }
        |                                                   ^^^^^^^^
        |
        = hint: known here: `sink`, `url`, `url_file`, `token`, `ca`, `timeout`

@@ -32,7 +32,7 @@ drift_rules:
     error: found `swep`, wanted a field of the configuration
      --> /etc/driftd.yaml:2:1
       |
-    2 | swep: 60s
+    2 | swep: ***
       | ^^^^
       |
       = hint: did you mean `sweep`?

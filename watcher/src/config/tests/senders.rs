@@ -132,7 +132,7 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     error: found a text that is no path, wanted an absolute path
       --> f:11:23
        |
-    11 |     gitea: { secrets: *, apps: web, declared: true }
+    11 |     gitea: { secrets: ******************************
        |                       ^
        |
        = hint: the file that holds it: the secret itself does not stand here
@@ -140,7 +140,7 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     error: found `apps`, wanted a field of the sender `gitea`
       --> f:11:26
        |
-    11 |     gitea: { secrets: *, apps: web, declared: true }
+    11 |     gitea: { secrets: ******************************
        |                          ^^^^
        |
        = hint: known here: `sender`, `secrets`
@@ -148,7 +148,7 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     error: found `declared`, wanted a field of the sender `gitea`
       --> f:11:37
        |
-    11 |     gitea: { secrets: *, apps: web, declared: true }
+    11 |     gitea: { secrets: ******************************
        |                                     ^^^^^^^^
        |
        = hint: known here: `sender`, `secrets`
@@ -172,18 +172,18 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     error: found `a b`, wanted a sender's name: 1 to 64 letters, digits, `_` and `-`
       --> f:13:5
        |
-    13 |     "a b": { sender: flux, tokens: "" }
+    13 |     "a b": { sender: flux, tokens: ****
        |     ^^^^^
 
     error: found a text that is no path, wanted an absolute path
       --> f:13:36
        |
-    13 |     "a b": { sender: flux, tokens: "" }
+    13 |     "a b": { sender: flux, tokens: ****
        |                                    ^^
        |
        = hint: the file that holds it: the secret itself does not stand here
 
-    error: found `/j`, wanted a map with the sender's credentials
+    error: found a text, wanted a map with the sender's credentials
       --> f:14:15
        |
     14 |     standard: /j
@@ -194,7 +194,7 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     error: found `app`, wanted a field of the sender `cloudevents`
       --> f:15:32
        |
-    15 |     cloudevents: { tokens: /k, app: x, declared: true }
+    15 |     cloudevents: { tokens: /k, app: *, declared: true }
        |                                ^^^
        |
        = hint: did you mean `apps`?
@@ -202,7 +202,7 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
     error: found `again` with a file of another, wanted credentials of its own
       --> f:16:5
        |
-    16 |     again: { sender: cloudevents, tokens: [/l, /k] }
+    16 |     again: { sender: cloudevents, tokens: **********
        |     ^^^^^
        |
        = hint: with the same file it cannot be told from `cloudevents`, which comes first
@@ -220,7 +220,7 @@ fn every_mistake_of_the_senders_is_told_at_once_with_its_cure() {
 #[test]
 fn senders_that_are_none_are_told() {
     for (text, wanted) in
-        [("[]", "found a list"), ("{}", "found an empty map"), ("", "found nothing"), ("x", "found `x`")]
+        [("[]", "found a list"), ("{}", "found an empty map"), ("", "found nothing"), ("x", "found a text")]
     {
         let error = parse("f", &format!("webhook:\n  listen: 127.0.0.1:1\n  senders: {text}\n")).unwrap_err();
         let told = error.to_string();
@@ -247,8 +247,75 @@ fn a_secret_where_its_file_should_be_named_is_not_shown() {
         alerts(
             "a: { sink: email, server: mail.example.org, from: a@b.example, to: a@b.example, password: ghp_X }",
         ),
+        // Where a sender or a sink is described, and where the field is mistyped.
+        "webhook: { listen: 127.0.0.1:0, senders: { github: ghp_X } }".into(),
+        "webhook: { listen: 127.0.0.1:0, senders: { github: [ghp_X] } }".into(),
+        "webhook: { listen: 127.0.0.1:0, senders: ghp_X }".into(),
+        "webhook: { listen: 127.0.0.1:0, senders: { github: { secert: ghp_X } } }".into(),
+        "webhook: { listen: 127.0.0.1:0, secert: ghp_X }".into(),
+        "hub: { listen: 127.0.0.1:0, secert: [ghp_X] }".into(),
+        "secert: ghp_X".into(),
+        alerts("a: { sink: slack, urlfile: ghp_X }"),
+        alerts("slack: ghp_X"),
+        alerts("token: { sink: slack, urlfile: ghp_X }"),
+        alerts("- { sink: slack, url_file: ghp_X }"),
+        alerts("- ghp_X"),
+        // What does not get into the tree.
+        "webhook:\n  secrets: !ghp_X\n".into(),
+        "webhook:\n  secrets: #ghp_X\n".into(),
+        "webhook:\n  secrets: /a\n  secrets: ghp_X\n".into(),
+        "webhook:\n  secrets: /a\n  secrets:\n    - !x ghp_X\n".into(),
+        "webhook:\n  secrets: { a: /b, a: ghp_X }\n".into(),
     ] {
-        let problems = super::super::parse("driftd.yaml", &text).unwrap_err().to_string();
-        assert!(!problems.contains("ghp_X") && problems.contains("***"), "{problems}");
+        check_hidden(&text);
+    }
+}
+
+#[track_caller]
+fn check_hidden(text: &str) {
+    let problems = super::super::parse("driftd.yaml", text).unwrap_err().to_string();
+    assert!(!problems.contains("ghp_X") && problems.contains("***"), "{text}: {problems}");
+}
+
+/// Then there is no tree to say what stands where.
+#[test]
+fn a_secret_is_not_shown_where_it_makes_the_file_no_yaml() {
+    for value in [
+        "@ghp_X",
+        "*ghp_X",
+        "\"ghp_X",
+        "\"ghp_X\" x",
+        "a: ghp_X",
+        "[ghp_X",
+        "{ a: ghp_X",
+        "|x ghp_X",
+        "%ghp_X",
+    ] {
+        for field in
+            ["secrets", "secret", "tokens", "token", "basic", "password", "url_file", "\"token\"", "Token "]
+        {
+            check_hidden(&format!("webhook:\n  {field}: {value}\n"));
+        }
+        check_hidden(&format!("webhook:\n  secrets:\n    - {value}\n"));
+        check_hidden(&format!("webhook:\n  secrets:\n  # here\n\n  - /a\n  - {value}\n"));
+        check_hidden(&format!("webhook: {{ listen: x, secrets: /a, tokens: {value}"));
+        check_hidden(&format!("alerts:\n  sinks:\n  - sink: slack\n    url_file: {value}\n"));
+        let long = "x".repeat(6000);
+        check_hidden(&format!("webhook:\n  secrets: \"{long}\" {value}\n"));
+    }
+}
+
+#[test]
+fn what_is_a_path_or_stands_in_a_rule_of_such_a_name_is_shown() {
+    for (text, shown) in [
+        ("webhook: { listen: 127.0.0.1:0, secrets: /etc/s, listne: 3 }", "secrets: /etc/s, listne"),
+        ("webhook:\n  secrets:\n    - /etc/s: x: y\n", "/etc/s: x: y"),
+        ("drift_rules:\n  basic:\n    keys: vm.swappiness\n    expct: 5\n", "expct: 5"),
+        ("drift_rules:\n  token: { keys: vm.swappiness, expct: 5 }\n", "expct: 5"),
+        ("webhook:\n  tokens_: x\n", "found `tokens_`"),
+        ("webhook:\n  secrets: x\nsweep: nope\n", "sweep: nope"),
+    ] {
+        let problems = super::super::parse("driftd.yaml", text).unwrap_err().to_string();
+        assert!(problems.contains(shown), "{text}: {problems}");
     }
 }
