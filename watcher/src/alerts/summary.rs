@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, fmt::Write};
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{burst::named, message::Letterhead};
@@ -27,8 +28,14 @@ pub fn data(sent: &[Message], head: &Letterhead) -> Value {
     let counts = [(opened, "opened"), (healed, "healed"), (remedies, "remedies")];
     let counts = counts.iter().filter(|(count, _)| *count > 0);
     text.push_str(&counts.map(|(count, what)| format!("{count} {what}")).collect::<Vec<_>>().join(", "));
-    let _ = write!(text, ", of {} keys: {}; `driftd events` has each", keys.len(), named(&keys));
-    let since = sent.first().map(|first| first.row.entry.time);
+    let _ = write!(text, ", of {} keys: {}; `driftd audit export` has each", keys.len(), named(&keys));
+    // A clock may have been set back meanwhile.
+    let times = || sent.iter().map(|one| one.row.entry.time);
+    let until = times().max().and_then(|last| last.checked_add(SignedDuration::from_micros(1)).ok());
+    let look = times()
+        .min()
+        .zip(until)
+        .map_or(String::new(), |(since, until)| format!(" --since {since} --until {until}"));
     json!({
         "kind": "burst",
         "server": head.server,
@@ -41,7 +48,8 @@ pub fn data(sent: &[Message], head: &Letterhead) -> Value {
         // Between them there are others.
         "first_entry": sent.first().map(|first| first.row.number),
         "entry": sent.last().map(|last| last.row.number),
-        "look": since.map_or("driftd events".into(), |since| format!("driftd events --since {since}")),
+        // `events` shows the last hundred, and these are more.
+        "look": format!("driftd audit export{look}"),
     })
 }
 

@@ -198,19 +198,29 @@ fn load(file: &ConfigFile) -> Option<Config> {
 /// is when the daemon is asked.
 fn socket(file: &ConfigFile) -> Option<PathBuf> {
     let Some(path) = file.path() else { return Some(config::without_file().socket) };
-    shown(config::socket_of(&path))
+    taken(&path, "the daemon is asked at", config::socket_of(&path))
 }
 
 /// Where the store is; `None` where the file cannot be read, and that was shown. What was recorded can be looked at whatever
 /// mistakes the file has by now: that is when it is asked for.
 fn state(file: &ConfigFile) -> Option<PathBuf> {
     let Some(path) = file.path() else { return Some(config::without_file().state) };
-    shown(config::state_of(&path))
+    taken(&path, "the store is read in", config::state_of(&path))
 }
 
-/// What was read; `None` where it could not be, and that was shown.
-fn shown(read: Result<PathBuf, config::ConfigError>) -> Option<PathBuf> {
-    read.inspect_err(|error| eprintln!("error: {}", cleaned(&error.to_string()))).ok()
+/// The place that was found; `None` where the file could not be read, and that was shown. Where the file may name another one,
+/// that is said: an empty store of another daemon would look like a quiet host.
+fn taken(file: &Path, what: &str, found: Result<config::Place, config::ConfigError>) -> Option<PathBuf> {
+    let shown = |error: &config::ConfigError| eprintln!("error: {}", cleaned(&error.to_string()));
+    let config::Place { path, is_doubtful } = found.inspect_err(shown).ok()?;
+    if is_doubtful {
+        let (file, path) = (clean(&file.display().to_string()), clean(&path.display().to_string()));
+        eprintln!(
+            "warning: `{file}` does not say where, by a mistake: {what} `{path}`\n\
+             hint: `driftd config check --config {file}` shows the mistake"
+        );
+    }
+    Some(path)
 }
 
 /// The filter that is asked for; `None` where nothing can pass it, and that was shown.

@@ -1,6 +1,9 @@
 //! A map of keys and values: `vm.swappiness: 10`. It says values and nothing else: no rule, no remedy, no path.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map},
+    sync::Arc,
+};
 
 use super::{
     file::FIELDS,
@@ -66,11 +69,13 @@ fn line(
         };
         problems.push(name.span, quoted(&name.text), Wrong::new("a key").hint(hint));
     });
-    if let Ok(target) = &target
-        && let Some(line) = first.insert(target.clone(), name.span.line)
-    {
-        let wrong = Wrong::new("each key once").hint(format!("the first stands in line {line}"));
-        problems.push(name.span, format!("{} a second time", quoted(&target.to_string())), wrong);
+    match target.as_ref().ok().map(|target| first.entry(target.clone())) {
+        Some(hash_map::Entry::Occupied(first)) => {
+            let wrong = Wrong::new("each key once").hint(format!("the first stands in line {}", first.get()));
+            problems.push(name.span, format!("{} a second time", quoted(&first.key().to_string())), wrong);
+        }
+        Some(hash_map::Entry::Vacant(place)) => drop(place.insert(name.span.line)),
+        None => {}
     }
     let value = scalar::text(&entry.value, "one value, as in `\"4096 131072 6291456\"`", problems);
     Some(Line {
@@ -120,6 +125,10 @@ mod tests {
             "vm.swappiness: 1\n/proc/sys/vm/swappiness: 2\nvm/swappiness: 1\n",
             &["2 `vm.swappiness` a second time", "3 `vm.swappiness` a second time"],
         );
+        let thrice = "vm.swappiness: 1\n/proc/sys/vm/swappiness: 2\nvm/swappiness: 1\n";
+        let problems = declared(&"s".into(), &"f".into(), thrice).unwrap_err();
+        let hints: Vec<_> = problems.iter().map(|problem| problem.hint.as_deref().unwrap()).collect();
+        assert_eq!(hints, ["the first stands in line 1"; 2]);
         check_refused("fs.file-nr:max: 1\n\"fs.file-nr:[2]\": 1\n", &["2 `fs.file-nr:max` a second time"]);
         check("vm.swappiness: 1\nvm.swap*: 2\n", &["f:1 vm.swappiness = 1", "f:2 vm.swap* = 2"]);
     }

@@ -137,38 +137,55 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     }
 }
 
+/// A place that a file names, whatever mistakes there are in it by now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The place; the usual one where the file does not say it.
+    pub path: PathBuf,
+    /// Whether the file may name another: it is no YAML, or what it says there is no such place.
+    pub is_doubtful: bool,
+}
+
 /// Where the daemon of a file answers, whatever mistakes there are in it by now: the daemon goes on with what stood there
 /// before. Where the file does not say it, at the usual place.
 ///
 /// # Errors
 /// The file cannot be read, is too large or is no text.
-pub fn socket_of(path: &Path) -> Result<PathBuf, ConfigError> {
-    Ok(field_of(path, "socket", socket)?.unwrap_or_else(|| Config::default().socket))
+pub fn socket_of(path: &Path) -> Result<Place, ConfigError> {
+    place_of(path, "socket", socket, Config::default().socket)
 }
 
 /// Where the store of a file is, whatever mistakes there are in it by now. Where the file does not say it, at the usual place.
 ///
 /// # Errors
 /// As [`socket_of`].
-pub fn state_of(path: &Path) -> Result<PathBuf, ConfigError> {
+pub fn state_of(path: &Path) -> Result<Place, ConfigError> {
     let state = |entry: &Entry, problems: &mut Problems| scalar::path(&entry.value, problems);
-    Ok(field_of(path, "state", state)?.unwrap_or_else(|| Config::default().state))
+    place_of(path, "state", state, Config::default().state)
 }
 
 /// One field of a file, whatever mistakes there are in the others.
-fn field_of(
+fn place_of(
     path: &Path,
     name: &str,
     field: impl Fn(&Entry, &mut Problems) -> Option<PathBuf>,
-) -> Result<Option<PathBuf>, ConfigError> {
+    usual: PathBuf,
+) -> Result<Place, ConfigError> {
     let (text, _owned) = read(path)?;
-    let mut unasked = Problems::new(&path.display().to_string(), &text);
-    let entries = match node::parse(&text, &mut unasked).map(|node| node.tree) {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let mut unasked = Problems::new(&path.display().to_string(), text);
+    let entries = match node::parse(text, &mut unasked).map(|node| node.tree) {
         Some(Tree::Map(entries)) => entries,
-        _ => Vec::new(),
+        Some(Tree::Nothing) => Vec::new(),
+        Some(Tree::Scalar(_) | Tree::List(_)) | None => {
+            return Ok(Place { path: usual, is_doubtful: true });
+        }
     };
-    let said = entries.iter().find(|entry| &*entry.name.text == name);
-    Ok(said.and_then(|entry| field(entry, &mut unasked)))
+    let Some(said) = entries.iter().find(|entry| &*entry.name.text == name) else {
+        return Ok(Place { path: usual, is_doubtful: false });
+    };
+    let said = field(said, &mut unasked);
+    Ok(Place { is_doubtful: said.is_none(), path: said.unwrap_or(usual) })
 }
 
 /// The text of a file, and whether nobody but its owner may write to it.

@@ -37,7 +37,9 @@ pub use alerts::{
 };
 pub use callers::Callers;
 pub use declared::declared;
-pub use file::{Config, ConfigError, DEFAULT_RING, MAX_FILE, load, parse, socket_of, state_of, without_file};
+pub use file::{
+    Config, ConfigError, DEFAULT_RING, MAX_FILE, Place, load, parse, socket_of, state_of, without_file,
+};
 pub use http::Http;
 pub use hub::Hub;
 pub use problem::{Problem, Problems, Span};

@@ -140,6 +140,22 @@ impl Callers {
     }
 }
 
+/// Who sends what is authentic and counts for nothing. As many of one address are told as it may show wrong signatures: one
+/// that somebody kept and sends again and again fills neither the log nor the store, and takes no delivery's place.
+pub struct Idle(Mutex<Wrong>);
+
+impl Idle {
+    /// Nobody has sent any yet. One is forgotten after so long, one after the other.
+    pub fn new(forgotten: Duration) -> Idle {
+        Idle(Mutex::new(Wrong::new(forgotten)))
+    }
+
+    /// Notes one from this sender: whether it is told.
+    pub fn note(&self, sender: IpAddr) -> Told {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).add(Share::of(sender), Instant::now())
+    }
+}
+
 fn holds(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address.to_canonical()))
 }

@@ -3,7 +3,12 @@
 //! What is served behind it is not known here. What is refused is told here, with the sender's address and its name for
 //! the message.
 
-use std::{io, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    sync::Arc,
+};
 
 use hyper::{Request, StatusCode, body::Incoming, http::request::Parts};
 use tokio::{
@@ -40,6 +45,8 @@ pub struct Call {
     pub head: Parts,
     /// Its body, as it comes.
     pub body: Arriving,
+    /// Whose address it is from.
+    pub from: IpAddr,
     /// The sender's own name for it, for the log.
     pub delivery: Option<String>,
     /// The place of its connection: kept once it has proved whose it is.
@@ -152,13 +159,17 @@ where
         let delivery = senders::delivery(&head.headers);
         let (refused, told) = match self.callers.refuses(&caller) {
             Some(refused) => refused,
-            None => match (self.serve)(Call { head, body, delivery: delivery.clone(), seat }).await {
-                Ok(answer) => return answer,
-                Err(refused) if refused.status == StatusCode::UNAUTHORIZED => {
-                    (refused, self.callers.hold_against(caller.sender))
+            None => {
+                match (self.serve)(Call { head, body, from: caller.sender, delivery: delivery.clone(), seat })
+                    .await
+                {
+                    Ok(answer) => return answer,
+                    Err(refused) if refused.status == StatusCode::UNAUTHORIZED => {
+                        (refused, self.callers.hold_against(caller.sender))
+                    }
+                    Err(refused) => (refused, Told::Yes),
                 }
-                Err(refused) => (refused, Told::Yes),
-            },
+            }
         };
         self.outcomes.count(Outcome::Refused(refused.why));
         tell(&caller, delivery.as_deref(), &refused, told);

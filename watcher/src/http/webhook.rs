@@ -16,6 +16,7 @@ use super::{
     HttpError,
     answer::{Answer, Refused},
     body::Bodies,
+    callers::Idle,
     connection::Limits,
     door::{Door, PATH},
     gate::{Call, Gate},
@@ -37,6 +38,7 @@ struct Desk {
     limits: Limits,
     outcomes: Arc<Outcomes>,
     deliveries: mpsc::Sender<Posted>,
+    idle: Idle,
     questions: mpsc::Sender<Question>,
     stop: watch::Receiver<bool>,
 }
@@ -75,7 +77,9 @@ impl Webhook {
         let Webhook { gate, door } = self;
         let (bodies, limits, outcomes) = (Bodies::new(), gate.limits, gate.outcomes.clone());
         let stopping = stop.clone();
-        let desk = Arc::new(Desk { door, bodies, limits, outcomes, deliveries, questions, stop: stopping });
+        let idle = Idle::new(limits.forgotten);
+        let desk =
+            Arc::new(Desk { door, bodies, limits, outcomes, idle, deliveries, questions, stop: stopping });
         let serve = move |call| {
             let desk = desk.clone();
             async move { desk.serve(call).await }

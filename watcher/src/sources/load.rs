@@ -135,9 +135,9 @@ impl Read {
     /// means those alone.
     ///
     /// # Errors
-    /// There is such a pattern.
-    pub fn refuse_barred_patterns(&self, root: &Path) -> Result<(), SourceError> {
-        let mut matching = Matching::new(root);
+    /// There are such patterns: all of them.
+    pub fn refuse_barred_patterns(&self, root: &Path) -> Result<(), SourceErrors> {
+        let (mut matching, mut amiss) = (Matching::new(root), SourceErrors::default());
         for line in self.parts.iter().flat_map(|(_, lines)| lines) {
             let (Target::Pattern(pattern, only), Says::Expect(_), Some(commit)) =
                 (&line.target, &line.says, &line.commit)
@@ -149,10 +149,10 @@ impl Read {
             if let Some(barred) = barred.as_deref().and_then(<[_]>::first) {
                 let what = format!("{pattern}, each of whose keys {},", barred.as_str());
                 let (place, commit) = (line.source.to_string(), commit.short().to_owned());
-                return Err(GitError::Forbidden { what, place, commit }.into());
+                amiss.push(GitError::Forbidden { what, place, commit }.into());
             }
         }
-        Ok(())
+        amiss.or(Ok(()))
     }
 
     /// Lets these lines, which stand in no file of their own, come after all the others.

@@ -370,8 +370,11 @@ fn a_pattern_of_a_repository_that_means_nothing_it_may_declare_is_refused_and_to
     for fine in ["kernel.core_* = 1\n", "kernel.nosuch* = 1\n", "vm.swap* = 1\n", "-kernel.core_p*\n"] {
         assert_eq!(told(fine), Ok(()), "{fine}");
     }
-    insta::assert_snapshot!(told("vm.swap* = 1\nkernel.core_p* = |/bin/sh\n").unwrap_err(), @r"
+    insta::assert_snapshot!(told("vm.swap* = 1\nkernel.core_p* = |/bin/sh\nkernel.*_pattern = x\n").unwrap_err(), @r"
     found /proc/sys/kernel/core_p*, each of whose keys names a program, at f:2 of commit a1b2c3d4a1b2: a repository may not declare that
+    hint: declare it in a file of this host
+
+    found /proc/sys/kernel/*_pattern, each of whose keys names a program, at f:3 of commit a1b2c3d4a1b2: a repository may not declare that
     hint: declare it in a file of this host
     ");
 }

@@ -17,12 +17,10 @@ pub const ALONE: usize = 100;
 const TOGETHER: usize = 5000;
 
 /// What waits, was never tried, and may go as one: each tells of one key. Verdicts and losses are few. Of those that were tried
-/// the sink may know the id.
+/// the sink may know the id. A reminder tells how its finding is by now, and would be another one at the next try.
 const WAITS: &str =
     "m.sink = ?1 AND m.dead IS NULL AND m.burst IS NULL AND m.tries = 0 AND m.flaps = 0 AND m.due <= ?2
-    AND e.kind IN ('finding', 'remedy')
-    AND (m.reminders = 0 OR NOT EXISTS (SELECT 1 FROM findings AS h
-        WHERE h.finding = m.subject AND h.body ->> '$.hushed'))";
+    AND m.reminders = 0 AND e.kind IN ('finding', 'remedy')";
 
 /// Messages that are to go as one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,24 +47,20 @@ impl Reader {
         let start = self.all("messages", &sql, params![sink, now], |row| row.number(0))?;
         let Some(start) = start.first() else { return Ok(None) };
         let sql = format!(
-            "SELECT m.entry, m.reminders, (SELECT id FROM origin)
+            "SELECT m.entry, (SELECT id FROM origin)
              FROM messages AS m JOIN entries AS e ON e.id = m.entry
              WHERE {WAITS} AND m.entry >= ?3 AND NOT EXISTS (SELECT 1 FROM messages AS p
                 WHERE p.sink = m.sink AND p.subject = m.subject AND p.entry < m.entry
                     AND (p.entry < ?3 OR p.dead IS NOT NULL OR p.burst IS NOT NULL OR p.tries > 0 OR p.flaps > 0
-                        OR p.due > ?2))
+                        OR p.due > ?2 OR p.reminders > 0))
              ORDER BY m.entry LIMIT {TOGETHER}"
         );
-        let first = |row: &RowReader<'_, '_>| Ok((row.number(0)?, row.number(1)?, row.text(2)?));
+        let first = |row: &RowReader<'_, '_>| Ok((row.number(0)?, row.text(1)?));
         let found = self.all("messages", &sql, params![sink, now, start], first)?;
-        let [(first, reminder, origin), rest @ ..] = found.as_slice() else { return Ok(None) };
+        let [(first, origin), rest @ ..] = found.as_slice() else { return Ok(None) };
         // Where there is one alone it goes alone.
         Ok((!rest.is_empty()).then(|| Together {
-            id: format!(
-                "{}_and_{}",
-                id(origin, *first, u32::try_from(*reminder).unwrap_or(u32::MAX)),
-                rest.len()
-            ),
+            id: format!("{}_and_{}", id(origin, *first, 0), rest.len()),
             entries: found.iter().map(|(entry, ..)| *entry).collect(),
         }))
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     model::{Entry, Finding, FindingId, What},
-    store::{ALONE, Outcome, Work},
+    store::{ALONE, Filter, Outcome, Reader, Work},
 };
 
 /// So many findings of as many keys.
@@ -56,8 +57,15 @@ async fn of_thousands_of_findings_a_webhook_is_told_the_first_hundred_and_of_all
     let ids: BTreeSet<_> = asked.iter().map(|asked| asked.header("webhook-id").to_owned()).collect();
     assert_eq!(ids.len(), asked.len(), "each has an id of its own");
     let mut body = bursts[0]["data"].clone();
-    let since = body["look"].as_str().unwrap().split_once("--since ").unwrap().1.to_owned();
-    assert!(since.parse::<jiff::Timestamp>().is_ok(), "{since}");
+    // Each of them can be read, by the command that is named.
+    let look = body["look"].as_str().unwrap().strip_prefix("driftd audit export --since ").unwrap();
+    let (since, until) = look.split_once(" --until ").unwrap();
+    let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+    let filter = Filter { since: time(since), until: time(until), ..Filter::default() };
+    let reader = Reader::open(home.state.path()).unwrap().unwrap();
+    let found = reader.oldest(&filter, 10_000).unwrap();
+    let first = found.iter().position(|row| row.number == 101).unwrap();
+    assert!(found.iter().skip(first).map(|row| row.number).take(5000).eq(101..=5100));
     (body["server"], body["look"]) = (json!("-"), json!("-"));
     insta::assert_snapshot!(serde_json::to_string_pretty(&body).unwrap(), @r#"
     {
@@ -71,11 +79,9 @@ async fn of_thousands_of_findings_a_webhook_is_told_the_first_hundred_and_of_all
       "remedies": 0,
       "server": "-",
       "severity": "critical",
-      "text": "5000 messages as one: 5000 opened, of 5000 keys: net.ipv4.conf.eth100.rp_filter, net.ipv4.conf.eth1000.rp_filter, net.ipv4.conf.eth1001.rp_filter, net.ipv4.conf.eth1002.rp_filter, net.ipv4.conf.eth1003.rp_filter, …; `driftd events` has each"
+      "text": "5000 messages as one: 5000 opened, of 5000 keys: net.ipv4.conf.eth100.rp_filter, net.ipv4.conf.eth1000.rp_filter, net.ipv4.conf.eth1001.rp_filter, net.ipv4.conf.eth1002.rp_filter, net.ipv4.conf.eth1003.rp_filter, …; `driftd audit export` has each"
     }
     "#);
-    // Each of them can be read.
-    let reader = crate::store::Reader::open(home.state.path()).unwrap().unwrap();
     assert_eq!(reader.findings(None, 10_000).unwrap().len(), 6000);
     home.end();
 }
@@ -193,6 +199,29 @@ async fn what_heals_behind_one_that_is_told_alone_is_told_alone_after_it() {
             .collect();
         assert_eq!(of, ["driftd.finding.opened", "driftd.finding.healed"], "of {id}");
     }
+    home.end();
+}
+
+/// A reminder tells how a finding is by now; under the id of a burst that would be another message at each try.
+#[tokio::test]
+async fn of_what_is_still_open_a_sink_is_reminded_alone_and_in_no_burst() {
+    let mut home = Home::begin(
+        tempfile::tempdir().unwrap(),
+        "    pager: { sink: webhook, url: \"http://127.0.0.1:9/\", remind: 1d }\n",
+    );
+    home.record(findings("opened", 0..300)).await;
+    home.until(|found| found.iter().any(|sink| sink.waiting == 300)).await;
+    let reader = Reader::open(home.state.path()).unwrap().unwrap();
+    let (noted, written) = tokio::sync::oneshot::channel();
+    let (day, now) = (Timestamp::now() + jiff::SignedDuration::from_hours(24), Timestamp::now());
+    let outcome = Outcome::Sent { again: Some(day) };
+    let entries = (1..=150).collect();
+    let tried = Work::Tried { sink: "pager".into(), entries, outcome, stale: None, noted };
+    assert!(home.work.send(tried).await.is_ok());
+    written.await.unwrap();
+    let burst = reader.burst("pager", now).unwrap().unwrap();
+    assert_eq!(*burst.entries, (251..=300).collect::<Vec<_>>());
+    assert_eq!(reader.burst("pager", day).unwrap().unwrap(), burst, "when the reminders are due, too");
     home.end();
 }
 

@@ -29,12 +29,16 @@ impl fmt::Display for Step<'_> {
             Sender::Plain => self.plain(f),
             Sender::Github => {
                 writeln!(f, "At GitHub, with its own `gh`, for a repository whose deployments come here:\n")?;
+                // With the end of its line it would be another secret: `gh` takes a file as it is.
+                writeln!(f, "  tr -d '\\n' < {secret} |")?;
                 writeln!(
                     f,
-                    "  gh api repos/OWNER/REPO/hooks -f name=web -f 'events[]=deployment_status' \\"
+                    "    gh api repos/OWNER/REPO/hooks -f name=web -f 'events[]=deployment_status' \\"
                 )?;
-                writeln!(f, "    -f 'config[url]={url}' -f 'config[content_type]=json' \\")?;
-                writeln!(f, "    -F 'config[secret]=@{secret}'")?;
+                writeln!(
+                    f,
+                    "    -f 'config[url]={url}' -f 'config[content_type]=json' -F 'config[secret]=@-'"
+                )?;
                 self.trust(
                     f,
                     "GitHub",
@@ -47,12 +51,13 @@ impl fmt::Display for Step<'_> {
                     Proof::Tokens | Proof::Basic => "token",
                 };
                 writeln!(f, "At GitLab, for a project whose deployments come here:\n")?;
+                // Two secrets, and one standard input: as curl's own configuration.
                 writeln!(
                     f,
-                    "  printf 'PRIVATE-TOKEN: %s' \"$GITLAB_TOKEN\" | curl -f -H @- https://GITLAB/api/v4/projects/ID/hooks \\"
+                    "  printf 'header=\"PRIVATE-TOKEN: %s\"\\ndata-urlencode=\"{field}=%s\"\\n' \"$GITLAB_TOKEN\" \"$(cat {secret})\" |"
                 )?;
-                writeln!(f, "    -d 'url={url}' -d deployment_events=true -d push_events=false \\")?;
-                writeln!(f, "    --data-urlencode '{field}@{secret}'")?;
+                writeln!(f, "    curl -f -K - https://GITLAB/api/v4/projects/ID/hooks \\")?;
+                writeln!(f, "    -d 'url={url}' -d deployment_events=true -d push_events=false")?;
                 if field == "token" {
                     writeln!(
                         f,
@@ -93,12 +98,13 @@ impl fmt::Display for Step<'_> {
                     f,
                     "At Flux: docs/integrations/flux/driftd.yaml without its Secret, with this address, and\n"
                 )?;
+                writeln!(f, "  tr -d '\\n' < {secret} |")?;
                 write!(
                     f,
-                    "  kubectl -n flux-system create secret generic driftd --from-file=token={secret}"
+                    "    kubectl -n flux-system create secret generic driftd --from-file=token=/dev/stdin"
                 )?;
                 if let Some(certificate) = self.certificate.filter(|_| self.is_our_own) {
-                    write!(f, " \\\n    --from-file=ca.crt={}", certificate.display())?;
+                    write!(f, " \\\n      --from-file=ca.crt={}", certificate.display())?;
                 }
                 writeln!(f)
             }

@@ -156,9 +156,9 @@ fn the_hook_of_github_is_ready_to_be_pasted() {
 
     At GitHub, with its own `gh`, for a repository whose deployments come here:
 
-      gh api repos/OWNER/REPO/hooks -f name=web -f 'events[]=deployment_status' \
-        -f 'config[url]=https://db1.example:8443/webhook/gitops/github' -f 'config[content_type]=json' \
-        -F 'config[secret]=@DIR/etc/github.secret'
+      tr -d '\n' < DIR/etc/github.secret |
+        gh api repos/OWNER/REPO/hooks -f name=web -f 'events[]=deployment_status' \
+        -f 'config[url]=https://db1.example:8443/webhook/gitops/github' -f 'config[content_type]=json' -F 'config[secret]=@-'
 
     `DIR/state/tls/certificate.pem` is driftd's own, and GitHub does not trust it:
     let the pipeline deliver itself (docs/integrations/github-action, `ca:`);
@@ -174,6 +174,20 @@ fn no_printed_step_makes_a_secret_an_argument() {
         for line in said.lines().filter(|line| line.contains("$(cat ") || line.contains("$GITLAB_TOKEN")) {
             let shown = line.split_once('|').map_or("", |(_, rest)| rest);
             assert!(line.trim_start().starts_with("printf ") && !shown.contains("$("), "{line}");
+        }
+    }
+}
+
+/// Who sends takes what it is given as it is; driftd leaves the end of the line away.
+#[test]
+fn no_printed_step_sends_the_end_of_the_line_of_a_secret() {
+    for sender in Sender::value_variants() {
+        let (_, said) = Asked::of(*sender).run();
+        // `DIR/etc/NAME.secret` goes through what takes it away, to driftd itself, or to a person.
+        let bare = said.lines().filter(|line| line.starts_with("  ") && line.contains(".secret"));
+        let ways = ["$(cat ", "tr -d '\\n' < ", "driftd sign --secret ", "secret  "];
+        for line in bare {
+            assert!(ways.iter().any(|way| line.contains(way)), "{line}");
         }
     }
 }
@@ -197,8 +211,9 @@ fn the_secret_of_flux_is_ready_to_be_pasted() {
 
     At Flux: docs/integrations/flux/driftd.yaml without its Secret, with this address, and
 
-      kubectl -n flux-system create secret generic driftd --from-file=token=DIR/etc/flux.secret \
-        --from-file=ca.crt=DIR/state/tls/certificate.pem
+      tr -d '\n' < DIR/etc/flux.secret |
+        kubectl -n flux-system create secret generic driftd --from-file=token=/dev/stdin \
+          --from-file=ca.crt=DIR/state/tls/certificate.pem
     "#);
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::{
-    super::{Config, MAX_FILE, Problems, load, parse, socket_of, state_of},
+    super::{Config, MAX_FILE, Place, Problems, load, parse, socket_of, state_of},
     good,
 };
 
@@ -106,19 +106,25 @@ fn where_the_daemon_answers_and_where_its_store_is_are_known_whatever_else_is_wr
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("driftd.yaml");
     let usual = "/run/driftd/driftd.sock";
-    for (text, wanted) in [
-        ("", usual),
-        ("socket: /run/a.sock\n", "/run/a.sock"),
-        ("nonsense: 1\nsocket: /run/a.sock\ndrift_rules: [\n", usual),
-        ("nonsense: 1\nsocket: /run/a.sock\ndrift_rules: 7\n", "/run/a.sock"),
-        ("socket: relative\n", usual),
-        ("[1, 2]\n", usual),
+    for (text, wanted, is_doubtful) in [
+        ("", usual, false),
+        ("sweep: 1m\n", usual, false),
+        ("socket: /run/a.sock\n", "/run/a.sock", false),
+        ("\u{feff}socket: /run/a.sock\n", "/run/a.sock", false),
+        ("nonsense: 1\nsocket: /run/a.sock\ndrift_rules: 7\n", "/run/a.sock", false),
+        // The file may mean another place than the one that is taken.
+        ("nonsense: 1\nsocket: /run/a.sock\ndrift_rules: [\n", usual, true),
+        ("socket: relative\n", usual, true),
+        ("socket:\n", usual, true),
+        ("[1, 2]\n", usual, true),
+        ("socket\n", usual, true),
     ] {
+        let place = |path: &str| Place { path: path.into(), is_doubtful };
         fs::write(&file, text).unwrap();
-        assert_eq!(socket_of(&file).unwrap().to_str(), Some(wanted), "{text}");
+        assert_eq!(socket_of(&file).unwrap(), place(wanted), "{text}");
         fs::write(&file, text.replace("socket", "state")).unwrap();
         let wanted = if wanted == usual { "/var/lib/driftd" } else { wanted };
-        assert_eq!(state_of(&file).unwrap().to_str(), Some(wanted), "{text}");
+        assert_eq!(state_of(&file).unwrap(), place(wanted), "{text}");
     }
     assert!(socket_of(&directory.path().join("none")).is_err());
 }

@@ -264,10 +264,12 @@ fn a_host_is_taken_however_much_is_wrong_with_what_is_declared_there() {
     let wrong = |number: usize| format!("field_{number:0>300}: 1\n");
     let mistakes =
         config::parse("driftd.yaml", &(0..200).map(wrong).collect::<String>()).unwrap_err().to_string();
-    assert!(mistakes.len() > 64 * 1024, "{} bytes", mistakes.len());
-    let status = Status { broken: Some(mistakes), ..sample_status() };
+    // Of two sources.
+    let broken = format!("{mistakes}\n\n{mistakes}");
+    assert!(broken.len() > 64 * 1024, "{} bytes", broken.len());
+    let status = Status { broken: Some(broken), ..sample_status() };
     let summary = serde_json::to_string(&Summary::of(&status, "web-01", "driftd.yaml")).unwrap();
     let report = Report::read(summary.as_bytes(), Timestamp::now()).unwrap();
     let said = report.more["broken"].as_str().unwrap();
-    assert!(said.starts_with("driftd.yaml:1:1: found `field_") && said.contains("(+99 more)"), "{said}");
+    assert!(said.starts_with("driftd.yaml:1:1: found `field_") && said.contains("(+199 more)"), "{said}");
 }

@@ -3,7 +3,7 @@
 //! A request goes through fixed steps, each within a limit: path, claim, body, proof, meaning, loop. What comes out at
 //! the end is [`Posted`]; what it moves is decided by who takes it.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use hyper::{Method, StatusCode};
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     super::{
         answer::{Answer, Refused, json},
+        callers::Told,
         connection::stopped,
         door::{Opened, Opening},
         gate::Call,
@@ -88,8 +89,8 @@ struct NotKnown<'a> {
 impl Desk {
     pub(super) async fn deliver(&self, call: Call) -> Result<Answer, Refused> {
         let deadline = Instant::now() + self.limits.request;
-        let Call { head, body, delivery, seat } = call;
-        let delivery = delivery.as_deref();
+        let Call { head, body, from, delivery, seat } = call;
+        let passed = |sender: &str, why| self.ignored(sender, from, why, delivery.as_deref());
         let place = self.door.at(head.uri.path())?;
         if head.method != Method::POST {
             return Err(Refused::method(&head.method, "POST"));
@@ -103,7 +104,7 @@ impl Desk {
         let announcement = match what {
             Opening::Announced(announcement) => *announcement,
             // Answered at once, it needs no seat: an old message that somebody sends again takes none away.
-            Opening::Ignored(why) => return Ok(self.ignored(&sender, why, delivery)),
+            Opening::Ignored(why) => return Ok(passed(&sender, why)),
         };
 
         seat.keep();
@@ -126,7 +127,7 @@ impl Desk {
             Receipt::Known(deployment) => (deployment, Standing::Known),
             Receipt::Refused(refusal) if manner == Manner::Hook => {
                 let why = senders::Ignored::refused(&refusal);
-                return Ok(self.ignored(&sender, why, delivery));
+                return Ok(passed(&sender, why));
             }
             Receipt::Refused(refusal) => return Err(refusal.into()),
             Receipt::NotRecorded => return Err(Refused::later("the delivery could not be recorded")),
@@ -155,11 +156,20 @@ impl Desk {
     }
 
     /// What counts for nothing is recorded too, and the sender need not wait for it: where there is no room for it, it
-    /// is in the log alone.
-    fn ignored(&self, sender: &str, why: senders::Ignored, delivery: Option<&str>) -> Answer {
+    /// is in the log alone, and of an address that sends many it is in neither.
+    fn ignored(&self, sender: &str, from: IpAddr, why: senders::Ignored, delivery: Option<&str>) -> Answer {
         self.outcomes.count(Outcome::Ignored);
         let reason = Refused::because(&why);
+        let answer = json(StatusCode::OK, &Passed { status: Standing::Ignored, reason: reason.clone() });
+        let told = self.idle.note(from);
+        if told == Told::No {
+            tracing::debug!(delivery, "a message of `{sender}` is ignored: {reason}");
+            return answer;
+        }
         tracing::info!(delivery, "a message of `{sender}` is ignored: {reason}");
+        if told == Told::Last {
+            tracing::info!("{from} sent many such; for a while further ones are answered, and not recorded");
+        }
         let ignored = Ignored {
             sender: sender.to_owned(),
             reason: why.reason.to_owned(),
@@ -167,7 +177,7 @@ impl Desk {
             count: 1,
         };
         let _ = self.deliveries.try_send(Posted::Ignored(ignored));
-        json(StatusCode::OK, &Passed { status: Standing::Ignored, reason })
+        answer
     }
 
     /// The verdict, if it comes in time and before we are asked to stop.
