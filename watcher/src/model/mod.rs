@@ -25,7 +25,7 @@ mod time;
 mod value;
 mod watched;
 
-pub use broken::in_short;
+pub use broken::{in_short, without_source};
 pub use counters::Counters;
 pub use deployment::{
     Announcement, Delivered, Deployment, DeploymentId, InvalidRevision, Phase, Receipt, Refusal, Revision,

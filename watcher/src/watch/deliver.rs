@@ -13,7 +13,7 @@ use crate::{
     judge::State,
     model::{
         Boottime, Delivered, Deployment, DeploymentId, DeploymentStatus, Expectation, Finding, Key, Now,
-        Receipt, Revision, Rule, SweepReason, Values, Verdict, VerdictStatus, What, in_short,
+        Receipt, Revision, Rule, SweepReason, Values, Verdict, VerdictStatus, What, without_source,
     },
 };
 
@@ -192,7 +192,7 @@ impl Watch {
         }
         let findings = self.findings();
         let (held, unreadable) = (self.held(), self.unreadable_keys());
-        let broken = self.status.broken.as_deref().map(in_short);
+        let broken = self.status.broken.as_deref().map(without_source);
         let in_sync = findings.is_empty() && held.is_empty() && unreadable.is_empty() && broken.is_none();
         let status = match in_sync {
             true => VerdictStatus::Synced,

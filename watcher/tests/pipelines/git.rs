@@ -153,6 +153,7 @@ fn a_commit_with_a_mistake_leaves_the_baseline_there_was_with_every_mistake_told
         broken.contains("hosts/db/kernel.yaml:1:19") && broken.contains("hosts/db/kernel.yaml:3:1"),
         "{broken}"
     );
+    assert!(!broken.contains("osrelease: [1]"), "no line of the file: {broken}");
     assert_eq!(verdict["findings"][0]["declared_commit"], good);
 }
 
