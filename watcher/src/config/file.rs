@@ -302,7 +302,8 @@ pub fn parse(file: &str, text: &str) -> Result<Config, Problems> {
     let mut config = Config { file: file.into(), ..Config::default() };
     let mut declares = false;
     match node::parse(text, &mut problems) {
-        None | Some(Node { tree: Tree::Nothing, .. }) => {}
+        None => problems.without_tree(),
+        Some(Node { tree: Tree::Nothing, .. }) => {}
         Some(Node { tree: Tree::Map(entries), .. }) => {
             declares = entries.iter().any(|entry| DECLARING.contains(&&*entry.name.text));
             for entry in entries {

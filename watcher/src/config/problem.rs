@@ -67,6 +67,8 @@ pub struct Problems {
     untold: usize,
     /// What of the text is not shown.
     hidden: Vec<Range<usize>>,
+    /// Whether it is known what stands where.
+    has_tree: bool,
 }
 
 impl Problems {
@@ -74,7 +76,14 @@ impl Problems {
     pub const MOST_TOLD: usize = 100;
 
     pub(super) fn new(file: &str, text: &str) -> Problems {
-        Problems { file: file.into(), text: text.into(), told: Vec::new(), untold: 0, hidden: Vec::new() }
+        Problems {
+            file: file.into(),
+            text: text.into(),
+            told: Vec::new(),
+            untold: 0,
+            hidden: Vec::new(),
+            has_tree: true,
+        }
     }
 
     /// Notes a mistake; the same one again, met through an alias, is one mistake.
@@ -95,6 +104,11 @@ impl Problems {
     /// Lets nothing be shown of what stands there, whichever mistake is told.
     pub(super) fn hide(&mut self, span: Span) {
         self.hidden.push(span.start..span.end);
+    }
+
+    /// Notes that nobody can say what stands where: less is shown then.
+    pub(super) fn without_tree(&mut self) {
+        self.has_tree = false;
     }
 
     /// The last character before an offset that is no white space; the first of the file if there is none.
@@ -211,7 +225,7 @@ impl Problems {
                 around.replace_range(start..end, &stars);
             }
         }
-        if let Some(secret) = secret::begins(self.slice(0..line), self.slice(line..end)) {
+        if let Some(secret) = secret::begins(self.slice(0..line), self.slice(line..end), self.has_tree) {
             let secret = (line + secret).clamp(first, last) - first;
             let stars = "*".repeat(around.len().saturating_sub(secret));
             around.replace_range(secret.min(around.len()).., &stars);

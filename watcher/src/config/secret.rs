@@ -14,6 +14,9 @@ use super::{
 /// The fields that name such files.
 const FIELDS: [&str; 7] = ["secrets", "secret", "tokens", "token", "basic", "password", "url_file"];
 
+/// The sections at the top in which there are such fields.
+const BEARING: [&str; 3] = ["webhook", "hub", "alerts"];
+
 /// The sections whose fields name such files, below names of the user's own.
 const SECTIONS: [&str; 2] = ["senders", "sinks"];
 
@@ -86,8 +89,9 @@ fn hide_all(node: &Node, problems: &mut Problems) {
 }
 
 /// Where in a line that begins what may be a secret, as far as the text alone tells: what is no YAML has no tree, and a comment
-/// or a tag is not in it. To its end nothing of the line is to be shown. `above` is the file before it.
-pub(super) fn begins(above: &str, line: &str) -> Option<usize> {
+/// or a tag is not in it. To its end nothing of the line is to be shown. `above` is the file before it. Where the file
+/// `has_tree`, what stands under other names is known there; else any value may be one, in the sections where secrets are named.
+pub(super) fn begins(above: &str, line: &str, has_tree: bool) -> Option<usize> {
     let mut found = behind_a_field(line);
     let (mut depth, mut is_item, mut top) = (indent(line), is_item(line), line);
     // Upwards, through the lines that it is below, to the one at the left margin.
@@ -106,6 +110,11 @@ pub(super) fn begins(above: &str, line: &str) -> Option<usize> {
         if depth == 0 && !is_item {
             break;
         }
+    }
+    if !has_tree && BEARING.iter().any(|section| top.starts_with(section)) {
+        let value = line.split_once(':').map_or(line, |(_, value)| value).trim_start_matches(['-', ' ']);
+        let value = (!is_path(value)).then(|| line.len() - value.len());
+        found = found.into_iter().chain(value).min();
     }
     // Rules have names of the user's own, and no secrets.
     found.filter(|_| !top.starts_with("drift_rules"))

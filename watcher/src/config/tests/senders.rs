@@ -300,20 +300,34 @@ fn a_secret_is_not_shown_where_it_makes_the_file_no_yaml() {
         check_hidden(&format!("webhook:\n  secrets:\n  # here\n\n  - /a\n  - {value}\n"));
         check_hidden(&format!("webhook: {{ listen: x, secrets: /a, tokens: {value}"));
         check_hidden(&format!("alerts:\n  sinks:\n  - sink: slack\n    url_file: {value}\n"));
+        check_hidden(&format!("webhook:\n  secert: {value}\n"));
+        check_hidden(&format!("webhook:\n  senders:\n    github: {value}\n"));
+        check_hidden(&format!("webhook: {{ senders: {{ github: {value} }} }}\n"));
+        check_hidden(&format!("alerts:\n  sinks:\n    slack: {value}\n"));
         let long = "x".repeat(6000);
         check_hidden(&format!("webhook:\n  secrets: \"{long}\" {value}\n"));
     }
 }
 
 #[test]
+fn a_secret_of_several_lines_is_not_shown_either() {
+    check_hidden("webhook:\n  secrets: \"a\n  ghp_X\n");
+    check_hidden("webhook:\n  secrets: |\n    a\n   ghp_X: x: y\n");
+    check_hidden("webhook:\n  secrets:\n    \"ghp_X\n");
+}
+
+#[test]
 fn what_is_a_path_or_stands_in_a_rule_of_such_a_name_is_shown() {
     for (text, shown) in [
         ("webhook: { listen: 127.0.0.1:0, secrets: /etc/s, listne: 3 }", "secrets: /etc/s, listne"),
-        ("webhook:\n  secrets:\n    - /etc/s: x: y\n", "/etc/s: x: y"),
+        ("webhook:\n  secrets:\n    - /etc/s: x: y\n", "- /etc/s: "),
         ("drift_rules:\n  basic:\n    keys: vm.swappiness\n    expct: 5\n", "expct: 5"),
         ("drift_rules:\n  token: { keys: vm.swappiness, expct: 5 }\n", "expct: 5"),
         ("webhook:\n  tokens_: x\n", "found `tokens_`"),
         ("webhook:\n  secrets: x\nsweep: nope\n", "sweep: nope"),
+        ("webhook:\n  secrets: /x\nsweep: 1: 2\n", "sweep: 1: 2"),
+        ("webhook:\n  listen: 127.0.0.1:0\n  secrets: /etc/s: x\n", "secrets: /etc/s: x"),
+        ("drift_rules:\n  a: { keys: vm.swappiness, expect: @ }\n", "expect: @"),
     ] {
         let problems = super::super::parse("driftd.yaml", text).unwrap_err().to_string();
         assert!(problems.contains(shown), "{text}: {problems}");
