@@ -13,7 +13,10 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use self::page::Machine;
-use crate::process;
+use crate::{
+    packages::{self, Needed},
+    process,
+};
 
 /// What can be asked for.
 #[derive(Args, Clone, Debug)]
@@ -44,6 +47,9 @@ const MEASUREMENTS: [&str; 13] = [
 /// The plans whose cost is measured in the VM.
 const VM_PLANS: &str = "kprobe,fexit,cgroup";
 
+/// What driftd is measured beside.
+const NEEDED: [Needed; 1] = [("webhook", "webhook")];
+
 /// Figures by name. The name ends with the unit.
 type Figures = BTreeMap<String, f64>;
 
@@ -54,6 +60,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         "not root: driftd could load no program, and no sysctl could be written\n\
          hint: `sudo -E $(command -v cargo) xtask bench`"
     );
+    packages::install(&NEEDED)?;
     let all: Vec<String> = MEASUREMENTS.map(str::to_owned).to_vec();
     let names = if options.only.is_empty() { &all } else { &options.only };
     let mut cargo = process::cargo();
